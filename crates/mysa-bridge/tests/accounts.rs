@@ -1,6 +1,6 @@
 //! Several accounts on one bridge.
 
-mod rig;
+mod harness;
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use mysa_proto::{Change, Mode};
 use mysa_session::{Level, Reason};
 use serde_json::json;
 
-use crate::rig::Rig;
-use crate::rig::home::{FIRST, Known, Node, at, celsius, list_of, living_room, starting};
+use crate::harness::Harness;
+use crate::harness::home::{FIRST, Known, Node, at, celsius, list_of, living_room, starting};
 
 const SECOND: AccountIndex = AccountIndex::new(1);
 const LIVING: &str = "mysa/a0b1c2d3e4f6";
@@ -18,7 +18,7 @@ const CABIN: &str = "mysa/b0b1c2d3e4f6";
 const BRIDGE: &str = "mysa/bridge/availability";
 const BRIDGE_STATE: &str = "mysa/bridge/state";
 
-fn two_accounts() -> Rig<Node> {
+fn two_accounts() -> Harness<Node> {
     let mut settings = Settings::new("mysa-bridge");
     settings.accounts = 2;
     starting(settings)
@@ -30,53 +30,62 @@ fn cabin() -> Known {
     known
 }
 
-fn service(rig: &mut Rig<Node>, account: AccountIndex, level: Level, reason: Reason) {
-    let now = at(rig.now);
+fn service(harness: &mut Harness<Node>, account: AccountIndex, level: Level, reason: Reason) {
+    let now = at(harness.now);
     let no_source_for = (level == Level::Offline).then_some(Duration::ZERO);
-    rig.peer.bridge.handle_service(account, level, reason, no_source_for, now);
-    rig.settle();
+    harness.peer.bridge.handle_service(account, level, reason, no_source_for, now);
+    harness.settle();
 }
 
-fn availability<'a>(rig: &'a Rig<Node>, device: &str) -> Option<&'a str> {
-    rig.broker.retained(&format!("{device}/availability"))
+fn availability<'a>(harness: &'a Harness<Node>, device: &str) -> Option<&'a str> {
+    harness.broker.retained(&format!("{device}/availability"))
 }
 
-fn lines(rig: &Rig<Node>) -> Vec<String> {
-    rig.peer.events.iter().map(ToString::to_string).collect()
+fn lines(harness: &Harness<Node>) -> Vec<String> {
+    harness.peer.events.iter().map(ToString::to_string).collect()
 }
 
 #[test]
 fn availability_depends_on_the_cloud_of_the_own_account_alone() {
-    let mut rig = two_accounts();
-    list_of(&mut rig, FIRST, &[living_room()]);
-    list_of(&mut rig, SECOND, &[cabin()]);
-    rig.secs(1);
+    let mut harness = two_accounts();
+    list_of(&mut harness, FIRST, &[living_room()]);
+    list_of(&mut harness, SECOND, &[cabin()]);
+    harness.secs(1);
     for (lost, kept, account) in [(LIVING, CABIN, FIRST), (CABIN, LIVING, SECOND)] {
-        service(&mut rig, account, Level::Offline, Reason::Unreachable);
-        rig.secs(24);
-        assert_eq!((availability(&rig, lost), availability(&rig, kept)), (Some("online"), Some("online")));
-        rig.secs(1);
-        assert_eq!((availability(&rig, lost), availability(&rig, kept)), (Some("offline"), Some("online")));
-        assert_eq!(rig.broker.retained(BRIDGE), Some("online"));
-        service(&mut rig, account, Level::Live, Reason::Healthy);
-        assert_eq!(availability(&rig, lost), Some("online"));
+        service(&mut harness, account, Level::Offline, Reason::Unreachable);
+        harness.secs(24);
+        assert_eq!(
+            (availability(&harness, lost), availability(&harness, kept)),
+            (Some("online"), Some("online"))
+        );
+        harness.secs(1);
+        assert_eq!(
+            (availability(&harness, lost), availability(&harness, kept)),
+            (Some("offline"), Some("online"))
+        );
+        assert_eq!(harness.broker.retained(BRIDGE), Some("online"));
+        service(&mut harness, account, Level::Live, Reason::Healthy);
+        assert_eq!(availability(&harness, lost), Some("online"));
     }
-    assert!(lines(&rig).contains(&"cloud of account 2: offline: the cloud cannot be reached".to_owned()));
+    assert!(lines(&harness).contains(&"cloud of account 2: offline: the cloud cannot be reached".to_owned()));
 }
 
 #[test]
 fn an_account_that_needs_a_sign_in_stops_no_other() {
-    let mut rig = two_accounts();
+    let mut harness = two_accounts();
     // Left by an earlier run that ended without a word.
-    rig.broker.publish(&format!("{CABIN}/availability"), b"online", true);
-    service(&mut rig, SECOND, Level::SignInNeeded, Reason::NoCredentials);
-    rig.secs(1);
-    assert_eq!(rig.broker.retained(BRIDGE), Some("offline"), "nothing is listed");
-    list_of(&mut rig, FIRST, &[living_room()]);
-    rig.settle();
-    assert_eq!(rig.broker.retained(BRIDGE), Some("online"));
-    assert_eq!((availability(&rig, LIVING), availability(&rig, CABIN)), (Some("online"), Some("offline")));
-    let state = rig.json(BRIDGE_STATE);
+    harness.broker.publish(&format!("{CABIN}/availability"), b"online", true);
+    service(&mut harness, SECOND, Level::SignInNeeded, Reason::NoCredentials);
+    harness.secs(1);
+    assert_eq!(harness.broker.retained(BRIDGE), Some("offline"), "nothing is listed");
+    list_of(&mut harness, FIRST, &[living_room()]);
+    harness.settle();
+    assert_eq!(harness.broker.retained(BRIDGE), Some("online"));
+    assert_eq!(
+        (availability(&harness, LIVING), availability(&harness, CABIN)),
+        (Some("online"), Some("offline"))
+    );
+    let state = harness.json(BRIDGE_STATE);
     assert_eq!((&state["cloud"], &state["devices"]), (&json!("sign_in_needed"), &json!(1)));
     let since = "2026-01-02T03:04:05Z";
     assert_eq!(
@@ -87,79 +96,79 @@ fn an_account_that_needs_a_sign_in_stops_no_other() {
         ])
     );
     // Signed in later.
-    list_of(&mut rig, SECOND, &[cabin()]);
-    rig.settle();
-    assert_eq!(availability(&rig, CABIN), Some("online"));
-    assert_eq!(rig.json(BRIDGE_STATE)["cloud"], "live");
+    list_of(&mut harness, SECOND, &[cabin()]);
+    harness.settle();
+    assert_eq!(availability(&harness, CABIN), Some("online"));
+    assert_eq!(harness.json(BRIDGE_STATE)["cloud"], "live");
 }
 
 #[test]
 fn a_command_is_for_the_account_of_its_thermostat() {
-    let mut rig = two_accounts();
-    list_of(&mut rig, FIRST, &[living_room()]);
-    list_of(&mut rig, SECOND, &[cabin()]);
-    rig.settle();
-    rig.set(&format!("{CABIN}/set/mode"), "off");
-    rig.set(&format!("{LIVING}/set/mode"), "off");
-    assert_eq!(rig.peer.accounts, [SECOND, FIRST]);
-    assert!(rig.peer.commands.iter().all(|(.., change)| *change == Change::mode(Mode::Off)));
-    rig.set("mysa/ffffffffffff/set/mode", "off");
-    assert_eq!(rig.results("ffffffffffff")[0].3, "no account has such a thermostat");
+    let mut harness = two_accounts();
+    list_of(&mut harness, FIRST, &[living_room()]);
+    list_of(&mut harness, SECOND, &[cabin()]);
+    harness.settle();
+    harness.set(&format!("{CABIN}/set/mode"), "off");
+    harness.set(&format!("{LIVING}/set/mode"), "off");
+    assert_eq!(harness.peer.accounts, [SECOND, FIRST]);
+    assert!(harness.peer.commands.iter().all(|(.., change)| *change == Change::mode(Mode::Off)));
+    harness.set("mysa/ffffffffffff/set/mode", "off");
+    assert_eq!(harness.results("ffffffffffff")[0].3, "no account has such a thermostat");
 }
 
 #[test]
 fn a_list_of_one_account_removes_nothing_of_another() {
-    let mut rig = two_accounts();
-    list_of(&mut rig, FIRST, &[living_room()]);
-    list_of(&mut rig, SECOND, &[cabin()]);
-    list_of(&mut rig, FIRST, &[]);
-    rig.settle();
-    assert_eq!((availability(&rig, LIVING), availability(&rig, CABIN)), (None, Some("online")));
-    assert_eq!(rig.broker.retained(&format!("{LIVING}/state")), None);
-    list_of(&mut rig, SECOND, &[]);
-    rig.settle();
-    assert_eq!(availability(&rig, CABIN), None);
+    let mut harness = two_accounts();
+    list_of(&mut harness, FIRST, &[living_room()]);
+    list_of(&mut harness, SECOND, &[cabin()]);
+    list_of(&mut harness, FIRST, &[]);
+    harness.settle();
+    assert_eq!((availability(&harness, LIVING), availability(&harness, CABIN)), (None, Some("online")));
+    assert_eq!(harness.broker.retained(&format!("{LIVING}/state")), None);
+    list_of(&mut harness, SECOND, &[]);
+    harness.settle();
+    assert_eq!(availability(&harness, CABIN), None);
 }
 
 #[test]
 fn a_thermostat_of_two_accounts_belongs_to_the_first() {
-    let mut rig = two_accounts();
+    let mut harness = two_accounts();
     let (mut seen_by_first, mut seen_by_second) = (living_room(), living_room());
     seen_by_first.observe(Duration::from_secs(1), |seen| seen.temperature = Some(celsius(18.0)));
     seen_by_second.observe(Duration::from_secs(1), |seen| seen.temperature = Some(celsius(25.0)));
-    let shown = |rig: &Rig<Node>| rig.json(&format!("{LIVING}/state"))["temperature"].clone();
+    let shown = |harness: &Harness<Node>| harness.json(&format!("{LIVING}/state"))["temperature"].clone();
 
     // The second one is listed first, and serves it until the first one is there.
-    list_of(&mut rig, SECOND, &[seen_by_second.clone()]);
-    rig.settle();
-    assert_eq!(shown(&rig), json!(25.0));
+    list_of(&mut harness, SECOND, &[seen_by_second.clone()]);
+    harness.settle();
+    assert_eq!(shown(&harness), json!(25.0));
     for _ in 0..3 {
-        list_of(&mut rig, FIRST, &[seen_by_first.clone()]);
-        list_of(&mut rig, SECOND, &[seen_by_second.clone()]);
-        rig.settle();
-        assert_eq!(shown(&rig), json!(18.0));
+        list_of(&mut harness, FIRST, &[seen_by_first.clone()]);
+        list_of(&mut harness, SECOND, &[seen_by_second.clone()]);
+        harness.settle();
+        assert_eq!(shown(&harness), json!(18.0));
     }
-    rig.set(&format!("{LIVING}/set/mode"), "off");
-    assert_eq!(rig.peer.accounts, [FIRST]);
+    harness.set(&format!("{LIVING}/set/mode"), "off");
+    assert_eq!(harness.peer.accounts, [FIRST]);
     let line = "a0b1c2d3e4f6: it is in account 1 and account 2; account 1 serves it";
-    assert_eq!(lines(&rig).iter().filter(|logged| *logged == line).count(), 1, "{:?}", lines(&rig));
+    assert_eq!(lines(&harness).iter().filter(|logged| *logged == line).count(), 1, "{:?}", lines(&harness));
     // The cloud of the other account does not count.
-    service(&mut rig, SECOND, Level::Offline, Reason::Unreachable);
-    rig.secs(60);
-    assert_eq!(availability(&rig, LIVING), Some("online"));
-    service(&mut rig, SECOND, Level::Live, Reason::Healthy);
+    service(&mut harness, SECOND, Level::Offline, Reason::Unreachable);
+    harness.secs(60);
+    assert_eq!(availability(&harness, LIVING), Some("online"));
+    service(&mut harness, SECOND, Level::Live, Reason::Healthy);
 
     // It leaves the first account, and the second one serves it.
-    list_of(&mut rig, FIRST, &[]);
-    list_of(&mut rig, SECOND, &[seen_by_second]);
-    rig.settle();
-    assert_eq!((shown(&rig), availability(&rig, LIVING)), (json!(25.0), Some("online")));
-    assert_eq!(rig.peer.bridge.account_of(living_room().id), Some(SECOND));
-    rig.set(&format!("{LIVING}/set/mode"), "heat");
-    assert_eq!(rig.peer.accounts, [FIRST, SECOND]);
-    list_of(&mut rig, SECOND, &[]);
-    rig.settle();
-    assert_eq!(availability(&rig, LIVING), None);
+    list_of(&mut harness, FIRST, &[]);
+    list_of(&mut harness, SECOND, &[seen_by_second]);
+    harness.settle();
+    assert_eq!((shown(&harness), availability(&harness, LIVING)), (json!(25.0), Some("online")));
+    assert_eq!(harness.peer.bridge.account_of(living_room().id), Some(SECOND));
+    harness.set(&format!("{LIVING}/set/mode"), "heat");
+    assert_eq!(harness.peer.accounts, [FIRST, SECOND]);
+    list_of(&mut harness, SECOND, &[]);
+    harness.settle();
+    assert_eq!(availability(&harness, LIVING), None);
 }
 
 #[test]
@@ -171,9 +180,9 @@ fn a_bridge_has_one_to_thirty_two_accounts_and_ignores_others() {
         assert_eq!(error, InvalidSettings::Accounts(count));
         assert!(error.to_string().contains("expected 1 to 32"), "{error}");
     }
-    let mut rig = two_accounts();
-    list_of(&mut rig, AccountIndex::new(2), &[living_room()]);
-    list_of(&mut rig, AccountIndex::new(usize::MAX), &[living_room()]);
-    rig.settle();
-    assert_eq!((availability(&rig, LIVING), rig.broker.retained(BRIDGE)), (None, Some("offline")));
+    let mut harness = two_accounts();
+    list_of(&mut harness, AccountIndex::new(2), &[living_room()]);
+    list_of(&mut harness, AccountIndex::new(usize::MAX), &[living_room()]);
+    harness.settle();
+    assert_eq!((availability(&harness, LIVING), harness.broker.retained(BRIDGE)), (None, Some("offline")));
 }

@@ -1,6 +1,6 @@
 //! The client of the local broker, against a broker in memory.
 
-mod rig;
+mod harness;
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use mysa_bridge::client::{Client, DownReason, Event, InvalidSettings, Login, QoS
 use mysa_mqtt_codec::ConnectRefusal;
 use proptest::prelude::*;
 
-use crate::rig::Rig;
+use crate::harness::Harness;
 
 fn settings() -> Settings {
     let mut settings = Settings::new("test");
@@ -17,23 +17,23 @@ fn settings() -> Settings {
     settings
 }
 
-fn rig_with(settings: Settings) -> Rig<Client> {
-    Rig::new(Client::new(settings, [7; 32], Duration::ZERO).expect("valid settings"))
+fn harness_with(settings: Settings) -> Harness<Client> {
+    Harness::new(Client::new(settings, [7; 32], Duration::ZERO).expect("valid settings"))
 }
 
-fn connected() -> Rig<Client> {
-    let mut rig = rig_with(settings());
-    rig.settle();
-    assert_eq!(events(&mut rig), [Event::Up]);
-    rig
+fn connected() -> Harness<Client> {
+    let mut harness = harness_with(settings());
+    harness.settle();
+    assert_eq!(events(&mut harness), [Event::Up]);
+    harness
 }
 
-fn events(rig: &mut Rig<Client>) -> Vec<Event> {
-    std::iter::from_fn(|| rig.peer.poll_event()).collect()
+fn events(harness: &mut Harness<Client>) -> Vec<Event> {
+    std::iter::from_fn(|| harness.peer.poll_event()).collect()
 }
 
-fn reasons(rig: &mut Rig<Client>) -> Vec<DownReason> {
-    let downs = events(rig).into_iter().filter_map(|event| match event {
+fn reasons(harness: &mut Harness<Client>) -> Vec<DownReason> {
+    let downs = events(harness).into_iter().filter_map(|event| match event {
         Event::Down { reason, .. } => Some(reason),
         _ => None,
     });
@@ -42,165 +42,168 @@ fn reasons(rig: &mut Rig<Client>) -> Vec<DownReason> {
 
 #[test]
 fn only_the_newest_payload_of_a_retained_topic_is_sent_and_only_if_it_changed() {
-    let mut rig = rig_with(settings());
-    assert!(rig.peer.retain(1, "a", b"1".to_vec(), QoS::AtMostOnce));
-    assert!(rig.peer.retain(1, "a", b"2".to_vec(), QoS::AtMostOnce));
-    rig.settle();
-    assert!(!rig.peer.retain(1, "a", b"2".to_vec(), QoS::AtMostOnce));
-    rig.settle();
-    assert_eq!(rig.broker.published("a"), ["2"]);
-    rig.peer.send_again(1, "a");
-    rig.settle();
-    assert_eq!(rig.broker.published("a"), ["2", "2"]);
-    assert_eq!(rig.broker.retained("a"), Some("2"));
+    let mut harness = harness_with(settings());
+    assert!(harness.peer.retain(1, "a", b"1".to_vec(), QoS::AtMostOnce));
+    assert!(harness.peer.retain(1, "a", b"2".to_vec(), QoS::AtMostOnce));
+    harness.settle();
+    assert!(!harness.peer.retain(1, "a", b"2".to_vec(), QoS::AtMostOnce));
+    harness.settle();
+    assert_eq!(harness.broker.published("a"), ["2"]);
+    harness.peer.send_again(1, "a");
+    harness.settle();
+    assert_eq!(harness.broker.published("a"), ["2", "2"]);
+    assert_eq!(harness.broker.retained("a"), Some("2"));
 }
 
 #[test]
 fn lower_ranks_are_sent_first_on_every_connection() {
-    let mut rig = connected();
+    let mut harness = connected();
     for (rank, topic) in [(4, "status"), (0, "z"), (0, "b"), (2, "a")] {
-        rig.peer.retain(rank, topic, topic.into(), QoS::AtLeastOnce);
+        harness.peer.retain(rank, topic, topic.into(), QoS::AtLeastOnce);
     }
-    rig.settle();
-    let order = |rig: &Rig<Client>| -> Vec<String> {
-        rig.broker.log.iter().map(|publish| publish.topic.clone()).collect()
+    harness.settle();
+    let order = |harness: &Harness<Client>| -> Vec<String> {
+        harness.broker.log.iter().map(|publish| publish.topic.clone()).collect()
     };
-    assert_eq!(order(&rig), ["b", "z", "a", "status"]);
-    rig.broker.log.clear();
-    rig.restart_broker(false);
-    rig.secs(30);
-    assert_eq!(order(&rig), ["b", "z", "a", "status"]);
-    assert_eq!(rig.broker.retained.len(), 4);
+    assert_eq!(order(&harness), ["b", "z", "a", "status"]);
+    harness.broker.log.clear();
+    harness.restart_broker(false);
+    harness.secs(30);
+    assert_eq!(order(&harness), ["b", "z", "a", "status"]);
+    assert_eq!(harness.broker.retained.len(), 4);
 }
 
 #[test]
 fn retained_messages_reach_a_broker_that_lost_them_and_other_messages_are_not_repeated() {
-    let mut rig = connected();
-    rig.peer.retain(0, "state", b"1".to_vec(), QoS::AtLeastOnce);
-    rig.peer.publish("result", b"once".to_vec());
-    rig.settle();
-    rig.broker.no_puback = true;
-    rig.peer.publish("result", b"unacknowledged".to_vec());
-    rig.settle();
-    rig.broker.no_puback = false;
-    rig.restart_broker(false);
-    rig.peer.publish("result", b"while away".to_vec());
-    rig.secs(30);
-    assert_eq!(rig.broker.published("result"), ["once", "unacknowledged", "while away"]);
-    assert_eq!(rig.broker.published("state"), ["1", "1"]);
-    assert!(rig.broker.log.iter().all(|publish| !publish.dup));
-    assert!(rig.broker.log.iter().all(|publish| publish.retain == (publish.topic == "state")));
+    let mut harness = connected();
+    harness.peer.retain(0, "state", b"1".to_vec(), QoS::AtLeastOnce);
+    harness.peer.publish("result", b"once".to_vec());
+    harness.settle();
+    harness.broker.no_puback = true;
+    harness.peer.publish("result", b"unacknowledged".to_vec());
+    harness.settle();
+    harness.broker.no_puback = false;
+    harness.restart_broker(false);
+    harness.peer.publish("result", b"while away".to_vec());
+    harness.secs(30);
+    assert_eq!(harness.broker.published("result"), ["once", "unacknowledged", "while away"]);
+    assert_eq!(harness.broker.published("state"), ["1", "1"]);
+    assert!(harness.broker.log.iter().all(|publish| !publish.dup));
+    assert!(harness.broker.log.iter().all(|publish| publish.retain == (publish.topic == "state")));
 }
 
 #[test]
 fn an_empty_payload_removes_a_retained_message_and_is_forgotten_once_acknowledged() {
-    let mut rig = connected();
-    rig.peer.retain(0, "config", b"{}".to_vec(), QoS::AtMostOnce);
-    rig.settle();
-    rig.peer.retain(0, "config", Vec::new(), QoS::AtMostOnce);
-    rig.settle();
-    assert_eq!(rig.broker.retained("config"), None);
-    rig.restart_broker(true);
-    rig.secs(30);
-    assert_eq!(rig.broker.published("config"), ["{}", ""]);
-    assert!(rig.peer.is_live());
+    let mut harness = connected();
+    harness.peer.retain(0, "config", b"{}".to_vec(), QoS::AtMostOnce);
+    harness.settle();
+    harness.peer.retain(0, "config", Vec::new(), QoS::AtMostOnce);
+    harness.settle();
+    assert_eq!(harness.broker.retained("config"), None);
+    harness.restart_broker(true);
+    harness.secs(30);
+    assert_eq!(harness.broker.published("config"), ["{}", ""]);
+    assert!(harness.peer.is_live());
 }
 
 #[test]
 fn a_removal_that_is_repeated_before_its_acknowledgement_holds_nothing_up() {
-    let mut rig = connected();
-    rig.broker.no_puback = true;
-    rig.peer.retain(0, "config", Vec::new(), QoS::AtMostOnce);
-    rig.settle();
-    rig.peer.send_all_again();
+    let mut harness = connected();
+    harness.broker.no_puback = true;
+    harness.peer.retain(0, "config", Vec::new(), QoS::AtMostOnce);
+    harness.settle();
+    harness.peer.send_all_again();
     // The acknowledgement of the first transmission.
-    rig.broker.send_raw(&[0x40, 2, 0, 2]);
-    let (link, number) = rig.open.unwrap();
-    let (bytes, _) = rig.broker.take(number);
-    rig.peer.handle_bytes(link, &bytes, rig.now);
-    rig.broker.no_puback = false;
-    rig.peer.retain(1, "state", b"1".to_vec(), QoS::AtMostOnce);
-    rig.settle();
-    assert_eq!((rig.broker.published("config"), rig.broker.published("state")), (vec!["", ""], vec!["1"]));
+    harness.broker.send_raw(&[0x40, 2, 0, 2]);
+    let (link, number) = harness.open.unwrap();
+    let (bytes, _) = harness.broker.take(number);
+    harness.peer.handle_bytes(link, &bytes, harness.now);
+    harness.broker.no_puback = false;
+    harness.peer.retain(1, "state", b"1".to_vec(), QoS::AtMostOnce);
+    harness.settle();
+    assert_eq!(
+        (harness.broker.published("config"), harness.broker.published("state")),
+        (vec!["", ""], vec!["1"])
+    );
 }
 
 #[test]
 fn a_broker_that_falls_silent_is_left_within_the_ping_interval_and_its_limit() {
-    let mut rig = connected();
-    rig.set_black_hole(true);
+    let mut harness = connected();
+    harness.set_black_hole(true);
     let mut lasted = 0;
-    while reasons(&mut rig).is_empty() {
-        rig.secs(1);
+    while reasons(&mut harness).is_empty() {
+        harness.secs(1);
         lasted += 1;
     }
     assert!((11..=17).contains(&lasted), "{lasted} s");
-    rig.set_black_hole(false);
-    rig.secs(11);
-    assert!(rig.peer.is_live());
+    harness.set_black_hole(false);
+    harness.secs(11);
+    assert!(harness.peer.is_live());
 }
 
 #[test]
 fn bytes_of_a_connection_that_has_ended_do_not_disturb_the_next_one() {
-    let mut rig = connected();
-    let (link, _) = rig.open.expect("a connection");
-    let now = rig.now;
-    rig.peer.handle_suspend(now);
+    let mut harness = connected();
+    let (link, _) = harness.open.expect("a connection");
+    let now = harness.now;
+    harness.peer.handle_suspend(now);
     // The driver had received them before it was asked to close.
-    rig.peer.handle_bytes(link, &[0xd0, 0], now);
-    rig.secs(10);
-    assert_eq!(reasons(&mut rig), [DownReason::Suspended]);
-    assert!(rig.peer.is_live());
+    harness.peer.handle_bytes(link, &[0xd0, 0], now);
+    harness.secs(10);
+    assert_eq!(reasons(&mut harness), [DownReason::Suspended]);
+    assert!(harness.peer.is_live());
 }
 
 #[test]
 fn a_live_connection_is_kept_by_pings_alone() {
-    let mut rig = connected();
-    rig.secs(86_400);
-    assert_eq!(events(&mut rig), []);
-    assert_eq!(rig.dials.len(), 1);
+    let mut harness = connected();
+    harness.secs(86_400);
+    assert_eq!(events(&mut harness), []);
+    assert_eq!(harness.dials.len(), 1);
 }
 
 #[test]
 fn each_way_to_lose_a_connection_has_its_reason() {
-    let mut rig = rig_with(settings());
-    rig.unreachable = true;
-    rig.settle();
-    assert_eq!(reasons(&mut rig), [DownReason::Unreachable]);
+    let mut harness = harness_with(settings());
+    harness.unreachable = true;
+    harness.settle();
+    assert_eq!(reasons(&mut harness), [DownReason::Unreachable]);
 
-    let mut rig = rig_with(settings());
-    rig.broker.no_answers = true;
-    rig.secs(10);
-    assert_eq!(reasons(&mut rig), [DownReason::NoAnswer]);
+    let mut harness = harness_with(settings());
+    harness.broker.no_answers = true;
+    harness.secs(10);
+    assert_eq!(reasons(&mut harness), [DownReason::NoAnswer]);
 
-    let mut rig = rig_with(settings());
-    rig.broker.refusal = Some(ConnectRefusal::BadLogin);
-    rig.settle();
-    assert_eq!(reasons(&mut rig), [DownReason::Refused(ConnectRefusal::BadLogin)]);
+    let mut harness = harness_with(settings());
+    harness.broker.refusal = Some(ConnectRefusal::BadLogin);
+    harness.settle();
+    assert_eq!(reasons(&mut harness), [DownReason::Refused(ConnectRefusal::BadLogin)]);
 
-    let mut rig = connected();
-    rig.cut();
-    assert_eq!(reasons(&mut rig), [DownReason::Closed]);
+    let mut harness = connected();
+    harness.cut();
+    assert_eq!(reasons(&mut harness), [DownReason::Closed]);
 
-    let mut rig = connected();
-    rig.broker.no_puback = true;
-    rig.peer.publish("a", Vec::new());
-    rig.secs(10);
-    assert_eq!(reasons(&mut rig), [DownReason::NotAcknowledged]);
+    let mut harness = connected();
+    harness.broker.no_puback = true;
+    harness.peer.publish("a", Vec::new());
+    harness.secs(10);
+    assert_eq!(reasons(&mut harness), [DownReason::NotAcknowledged]);
 
-    let mut rig = rig_with(settings());
-    rig.broker.no_suback = true;
-    rig.secs(10);
-    assert_eq!(reasons(&mut rig), [DownReason::NotAcknowledged]);
+    let mut harness = harness_with(settings());
+    harness.broker.no_suback = true;
+    harness.secs(10);
+    assert_eq!(reasons(&mut harness), [DownReason::NotAcknowledged]);
 
     // Nothing is to be acknowledged; the bytes are not written.
-    let mut rig = connected();
-    rig.stalled = true;
-    rig.peer.retain(0, "a", b"1".to_vec(), QoS::AtMostOnce);
-    rig.secs(10);
-    assert_eq!(reasons(&mut rig), [DownReason::NotAcknowledged]);
-    rig.stalled = false;
-    rig.secs(30);
-    assert!(rig.peer.is_live());
+    let mut harness = connected();
+    harness.stalled = true;
+    harness.peer.retain(0, "a", b"1".to_vec(), QoS::AtMostOnce);
+    harness.secs(10);
+    assert_eq!(reasons(&mut harness), [DownReason::NotAcknowledged]);
+    harness.stalled = false;
+    harness.secs(30);
+    assert!(harness.peer.is_live());
 
     for packet in [
         &[0x20, 2, 0, 0][..],
@@ -209,96 +212,96 @@ fn each_way_to_lose_a_connection_has_its_reason() {
         &[0xf0, 0],
         &[0x34, 6, 0, 1, b'a', 0, 1, 0],
     ] {
-        let mut rig = connected();
-        rig.broker.send_raw(packet);
-        rig.settle();
-        let reasons = reasons(&mut rig);
+        let mut harness = connected();
+        harness.broker.send_raw(packet);
+        harness.settle();
+        let reasons = reasons(&mut harness);
         assert!(matches!(reasons[..], [DownReason::Protocol(_)]), "{packet:?}: {reasons:?}");
     }
 }
 
 #[test]
 fn pauses_between_attempts_grow_to_the_cap_and_shrink_after_a_lasting_connection() {
-    let mut rig = rig_with(settings());
-    rig.unreachable = true;
-    rig.secs(3_600);
-    let pauses: Vec<Duration> = rig.dials.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let mut harness = harness_with(settings());
+    harness.unreachable = true;
+    harness.secs(3_600);
+    let pauses: Vec<Duration> = harness.dials.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(pauses.iter().all(|pause| *pause <= Duration::from_secs(10)), "{pauses:?}");
     assert!(pauses[5..].iter().any(|pause| *pause > Duration::from_secs(7)), "{pauses:?}");
-    rig.unreachable = false;
-    rig.secs(60);
-    assert!(rig.peer.is_live());
-    let before = rig.dials.len();
-    rig.cut();
-    rig.secs(1);
-    assert_eq!(rig.dials.len(), before + 1, "the first pause is at most a second again");
+    harness.unreachable = false;
+    harness.secs(60);
+    assert!(harness.peer.is_live());
+    let before = harness.dials.len();
+    harness.cut();
+    harness.secs(1);
+    assert_eq!(harness.dials.len(), before + 1, "the first pause is at most a second again");
 }
 
 #[test]
 fn a_connection_that_ends_at_once_does_not_reset_the_pauses() {
-    let mut rig = connected();
+    let mut harness = connected();
     for _ in 0..20 {
-        rig.cut();
-        rig.secs(12);
+        harness.cut();
+        harness.secs(12);
     }
-    rig.cut();
-    rig.run(Duration::from_secs(1));
-    let pauses: Vec<Duration> = rig.dials.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    harness.cut();
+    harness.run(Duration::from_secs(1));
+    let pauses: Vec<Duration> = harness.dials.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(pauses.iter().any(|pause| *pause > Duration::from_secs(3)), "{pauses:?}");
 }
 
 #[test]
 fn disconnect_sends_queued_messages_and_prevents_the_will() {
-    let mut rig = connected();
-    rig.peer.retain(9, "status", b"offline, as planned".to_vec(), QoS::AtLeastOnce);
+    let mut harness = connected();
+    harness.peer.retain(9, "status", b"offline, as planned".to_vec(), QoS::AtLeastOnce);
     for number in 0..100 {
-        rig.peer.publish("result", format!("{number}").into_bytes());
+        harness.peer.publish("result", format!("{number}").into_bytes());
     }
-    rig.peer.disconnect(Duration::from_secs(3), rig.now);
-    rig.settle();
-    assert!(rig.peer.is_ended());
-    assert_eq!(rig.broker.published("result").len(), 100);
-    assert_eq!(rig.broker.retained("status"), Some("offline, as planned"));
-    rig.secs(600);
-    assert_eq!(rig.dials.len(), 1, "it does not connect again");
+    harness.peer.disconnect(Duration::from_secs(3), harness.now);
+    harness.settle();
+    assert!(harness.peer.is_ended());
+    assert_eq!(harness.broker.published("result").len(), 100);
+    assert_eq!(harness.broker.retained("status"), Some("offline, as planned"));
+    harness.secs(600);
+    assert_eq!(harness.dials.len(), 1, "it does not connect again");
 }
 
 #[test]
 fn disconnect_ends_in_time_in_every_state() {
     let limit = Duration::from_secs(3);
-    let cases: [fn(&mut Rig<Client>); 4] = [
-        |rig| rig.set_black_hole(true),
-        |rig| rig.stalled = true,
-        |rig| rig.broker.no_puback = true,
-        |rig| {
-            rig.unreachable = true;
-            rig.cut();
-            rig.settle();
+    let cases: [fn(&mut Harness<Client>); 4] = [
+        |harness| harness.set_black_hole(true),
+        |harness| harness.stalled = true,
+        |harness| harness.broker.no_puback = true,
+        |harness| {
+            harness.unreachable = true;
+            harness.cut();
+            harness.settle();
         },
     ];
     for (number, case) in cases.iter().enumerate() {
-        let mut rig = connected();
-        rig.peer.publish("a", Vec::new());
-        case(&mut rig);
-        rig.peer.disconnect(limit, rig.now);
-        rig.run(limit);
-        assert!(rig.peer.is_ended(), "case {number}");
-        assert_eq!(rig.peer.poll_timeout(), None);
+        let mut harness = connected();
+        harness.peer.publish("a", Vec::new());
+        case(&mut harness);
+        harness.peer.disconnect(limit, harness.now);
+        harness.run(limit);
+        assert!(harness.peer.is_ended(), "case {number}");
+        assert_eq!(harness.peer.poll_timeout(), None);
     }
 }
 
 #[test]
 fn messages_arrive_once_with_their_retain_flag() {
-    let mut rig = rig_with(settings());
-    rig.broker.publish("set/a", b"old", true);
-    rig.settle();
-    rig.broker.publish("set/b", b"new", true);
-    rig.broker.publish("elsewhere", b"no", false);
+    let mut harness = harness_with(settings());
+    harness.broker.publish("set/a", b"old", true);
+    harness.settle();
+    harness.broker.publish("set/b", b"new", true);
+    harness.broker.publish("elsewhere", b"no", false);
     // QoS 1 against the subscription: acknowledged, and a repeat of it is ignored.
-    rig.broker.send_raw(&[0x32, 10, 0, 5, b's', b'e', b't', b'/', b'c', 0, 9, b'1']);
-    rig.broker.send_raw(&[0x3a, 10, 0, 5, b's', b'e', b't', b'/', b'c', 0, 9, b'1']);
-    rig.settle();
-    let messages: Vec<(String, String, bool)> = events(&mut rig)
+    harness.broker.send_raw(&[0x32, 10, 0, 5, b's', b'e', b't', b'/', b'c', 0, 9, b'1']);
+    harness.broker.send_raw(&[0x3a, 10, 0, 5, b's', b'e', b't', b'/', b'c', 0, 9, b'1']);
+    harness.settle();
+    let messages: Vec<(String, String, bool)> = events(&mut harness)
         .into_iter()
         .filter_map(|event| match event {
             Event::Message(message) => {
@@ -309,109 +312,109 @@ fn messages_arrive_once_with_their_retain_flag() {
         .collect();
     let expected = [("set/a", "old", true), ("set/b", "new", false), ("set/c", "1", false)];
     assert_eq!(messages, expected.map(|(topic, payload, retained)| (topic.into(), payload.into(), retained)));
-    assert!(rig.peer.is_live());
-    assert_eq!(rig.broker.pubacks, 2);
+    assert!(harness.peer.is_live());
+    assert_eq!(harness.broker.pubacks, 2);
 }
 
 #[test]
 fn at_most_twenty_publishes_are_unacknowledged() {
-    let mut rig = connected();
-    rig.broker.no_puback = true;
+    let mut harness = connected();
+    harness.broker.no_puback = true;
     for _ in 0..50 {
-        rig.peer.publish("a", Vec::new());
-        rig.peer.retain(0, "b", b"1".to_vec(), QoS::AtLeastOnce);
+        harness.peer.publish("a", Vec::new());
+        harness.peer.retain(0, "b", b"1".to_vec(), QoS::AtLeastOnce);
     }
-    rig.settle();
-    assert_eq!(rig.broker.log.len(), 20);
+    harness.settle();
+    assert_eq!(harness.broker.log.len(), 20);
 }
 
 #[test]
 fn input_for_an_earlier_connection_has_no_effect() {
-    let mut rig = connected();
-    let (old, _) = rig.open.unwrap();
-    rig.cut();
-    rig.unreachable = true;
-    rig.secs(30);
+    let mut harness = connected();
+    let (old, _) = harness.open.unwrap();
+    harness.cut();
+    harness.unreachable = true;
+    harness.secs(30);
     // A dial is under way when the old connection reports that it is open.
-    rig.unreachable = false;
-    while rig.peer.poll_output(rig.now).is_none() {
-        rig.now = rig.peer.poll_timeout().unwrap();
-        rig.peer.handle_timeout(rig.now);
+    harness.unreachable = false;
+    while harness.peer.poll_output(harness.now).is_none() {
+        harness.now = harness.peer.poll_timeout().unwrap();
+        harness.peer.handle_timeout(harness.now);
     }
-    rig.peer.handle_opened(old, rig.now);
-    assert_eq!(rig.peer.poll_output(rig.now), None, "no CONNECT");
-    rig.secs(30);
-    assert!(rig.peer.is_live());
-    let before = rig.dials.len();
-    rig.peer.handle_bytes(old, &[0xff, 0xff], rig.now);
-    rig.peer.handle_closed(old, rig.now);
-    rig.peer.handle_written(old, rig.now);
-    rig.secs(60);
-    assert_eq!(rig.dials.len(), before);
+    harness.peer.handle_opened(old, harness.now);
+    assert_eq!(harness.peer.poll_output(harness.now), None, "no CONNECT");
+    harness.secs(30);
+    assert!(harness.peer.is_live());
+    let before = harness.dials.len();
+    harness.peer.handle_bytes(old, &[0xff, 0xff], harness.now);
+    harness.peer.handle_closed(old, harness.now);
+    harness.peer.handle_written(old, harness.now);
+    harness.secs(60);
+    assert_eq!(harness.dials.len(), before);
 }
 
 #[test]
 fn a_message_that_leaves_long_after_the_last_input_has_its_whole_time_to_be_acknowledged() {
-    let mut rig = connected();
-    let ping_at = rig.peer.poll_timeout().unwrap();
-    rig.now = ping_at - Duration::from_millis(1);
-    rig.broker.no_puback = true;
-    rig.peer.publish("a", Vec::new());
-    rig.settle();
-    rig.secs(9);
-    assert_eq!(reasons(&mut rig), []);
-    rig.secs(1);
-    assert_eq!(reasons(&mut rig), [DownReason::NotAcknowledged]);
+    let mut harness = connected();
+    let ping_at = harness.peer.poll_timeout().unwrap();
+    harness.now = ping_at - Duration::from_millis(1);
+    harness.broker.no_puback = true;
+    harness.peer.publish("a", Vec::new());
+    harness.settle();
+    harness.secs(9);
+    assert_eq!(reasons(&mut harness), []);
+    harness.secs(1);
+    assert_eq!(reasons(&mut harness), [DownReason::NotAcknowledged]);
 }
 
 #[test]
 fn a_huge_retained_message_is_skipped_on_every_connection() {
     for chunk in [1, 1_000, usize::MAX] {
-        let mut rig = rig_with(settings());
-        rig.chunk = chunk;
-        rig.broker.publish("set/a", &vec![b'x'; 300_000], true);
-        rig.broker.publish("set/b", b"1", true);
-        rig.settle();
+        let mut harness = harness_with(settings());
+        harness.chunk = chunk;
+        harness.broker.publish("set/a", &vec![b'x'; 300_000], true);
+        harness.broker.publish("set/b", b"1", true);
+        harness.settle();
         let len = 300_005;
-        let seen = events(&mut rig);
+        let seen = events(&mut harness);
         assert!(
             matches!(seen[..], [Event::Up, Event::Skipped { len: found }, Event::Message(_)] if found == len),
             "{seen:?}"
         );
-        rig.secs(100);
-        assert_eq!(events(&mut rig), []);
+        harness.secs(100);
+        assert_eq!(events(&mut harness), []);
     }
 }
 
 #[test]
 fn a_refused_subscription_is_reported_and_the_connection_stays() {
-    let mut rig = rig_with(settings());
-    rig.broker.refuses_filters = true;
-    rig.settle();
-    assert_eq!(events(&mut rig), [Event::Up, Event::SubscriptionRefused { filter: "set/#".into() }]);
-    rig.secs(60);
-    assert!(rig.peer.is_live());
+    let mut harness = harness_with(settings());
+    harness.broker.refuses_filters = true;
+    harness.settle();
+    assert_eq!(events(&mut harness), [Event::Up, Event::SubscriptionRefused { filter: "set/#".into() }]);
+    harness.secs(60);
+    assert!(harness.peer.is_live());
 }
 
 #[test]
 fn queues_are_bounded_and_drops_are_counted() {
-    let mut rig = rig_with(settings());
-    rig.unreachable = true;
+    let mut harness = harness_with(settings());
+    harness.unreachable = true;
     for number in 0..300 {
-        rig.peer.publish("a", format!("{number}").into_bytes());
+        harness.peer.publish("a", format!("{number}").into_bytes());
     }
-    rig.settle();
-    assert_eq!(events(&mut rig)[0], Event::Dropped { count: 44 });
-    rig.unreachable = false;
-    rig.secs(30);
-    assert_eq!(rig.broker.published("a").len(), 256);
-    assert_eq!(rig.broker.published("a")[0], "44");
+    harness.settle();
+    assert_eq!(events(&mut harness)[0], Event::Dropped { count: 44 });
+    harness.unreachable = false;
+    harness.secs(30);
+    assert_eq!(harness.broker.published("a").len(), 256);
+    assert_eq!(harness.broker.published("a")[0], "44");
 
     for number in 0..5_000 {
-        rig.broker.publish("set/a", format!("{number}").as_bytes(), false);
+        harness.broker.publish("set/a", format!("{number}").as_bytes(), false);
     }
-    rig.settle();
-    let all = events(&mut rig);
+    harness.settle();
+    let all = events(&mut harness);
     assert_eq!(all.len(), 1_025);
     assert!(matches!(all[0], Event::Dropped { count } if (3_976..=3_977).contains(&count)), "{:?}", all[0]);
 }
@@ -421,16 +424,16 @@ fn login_and_will_are_in_connect_and_the_password_is_never_printed() {
     let mut with_login = settings();
     let password = Some("canary-password".into());
     with_login.login = Some(Login { user_name: "user".into(), password });
-    let mut rig = rig_with(with_login);
-    rig.settle();
-    assert_eq!(rig.broker.login, Some(("user".into(), b"canary-password".to_vec())));
-    let shown = format!("{:?}", rig.peer);
+    let mut harness = harness_with(with_login);
+    harness.settle();
+    assert_eq!(harness.broker.login, Some(("user".into(), b"canary-password".to_vec())));
+    let shown = format!("{:?}", harness.peer);
     assert!(!shown.contains("canary"), "{shown}");
-    rig.peer.retain(9, "status", b"online".to_vec(), QoS::AtLeastOnce);
-    rig.settle();
-    assert_eq!(rig.broker.retained("status"), Some("online"));
-    rig.cut();
-    assert_eq!(rig.broker.retained("status"), Some("offline"));
+    harness.peer.retain(9, "status", b"online".to_vec(), QoS::AtLeastOnce);
+    harness.settle();
+    assert_eq!(harness.broker.retained("status"), Some("online"));
+    harness.cut();
+    assert_eq!(harness.broker.retained("status"), Some("offline"));
 }
 
 #[test]
@@ -493,7 +496,7 @@ proptest! {
     /// `publish` was sent twice.
     #[test]
     fn the_broker_ends_up_with_what_is_retained(steps in prop::collection::vec(step(), 0..60)) {
-        let mut rig = rig_with(settings());
+        let mut harness = harness_with(settings());
         let mut wanted = std::collections::BTreeMap::new();
         let mut published = 0;
         for step in steps {
@@ -501,33 +504,33 @@ proptest! {
                 Step::Retain(topic, value) => {
                     let payload = if value % 4 == 0 { String::new() } else { value.to_string() };
                     let qos = if topic % 2 == 0 { QoS::AtLeastOnce } else { QoS::AtMostOnce };
-                    rig.peer.retain(topic % 3, format!("t{topic}"), payload.clone().into_bytes(), qos);
+                    harness.peer.retain(topic % 3, format!("t{topic}"), payload.clone().into_bytes(), qos);
                     wanted.insert(format!("t{topic}"), payload);
                 }
                 Step::Publish => {
-                    rig.peer.publish("once", format!("{published}").into_bytes());
+                    harness.peer.publish("once", format!("{published}").into_bytes());
                     published += 1;
                 }
-                Step::Wait(millis) => rig.run(Duration::from_millis(millis.into())),
-                Step::Cut => rig.cut(),
-                Step::Restart(keeps) => rig.restart_broker(keeps),
-                Step::Unreachable(on) => rig.unreachable = on,
-                Step::BlackHole(on) => rig.set_black_hole(on),
-                Step::NoPuback(on) => rig.broker.no_puback = on,
-                Step::Raw(first, second) => rig.broker.send_raw(&[first, second]),
+                Step::Wait(millis) => harness.run(Duration::from_millis(millis.into())),
+                Step::Cut => harness.cut(),
+                Step::Restart(keeps) => harness.restart_broker(keeps),
+                Step::Unreachable(on) => harness.unreachable = on,
+                Step::BlackHole(on) => harness.set_black_hole(on),
+                Step::NoPuback(on) => harness.broker.no_puback = on,
+                Step::Raw(first, second) => harness.broker.send_raw(&[first, second]),
             }
-            rig.settle();
-            while rig.peer.poll_event().is_some() {}
+            harness.settle();
+            while harness.peer.poll_event().is_some() {}
         }
-        rig.set_black_hole(false);
-        (rig.unreachable, rig.broker.no_puback) = (false, false);
-        rig.secs(30);
-        prop_assert!(rig.peer.is_live());
+        harness.set_black_hole(false);
+        (harness.unreachable, harness.broker.no_puback) = (false, false);
+        harness.secs(30);
+        prop_assert!(harness.peer.is_live());
         for (topic, payload) in &wanted {
-            let held = rig.broker.retained(topic).unwrap_or_default();
+            let held = harness.broker.retained(topic).unwrap_or_default();
             prop_assert_eq!(held, payload.as_str(), "{}", topic);
         }
-        let mut once = rig.broker.published("once");
+        let mut once = harness.broker.published("once");
         let sent = once.len();
         once.sort_unstable();
         once.dedup();

@@ -1,6 +1,6 @@
 //! Energy: totals that never fall, under corrections, restarts and wrong clocks.
 
-mod rig;
+mod harness;
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use mysa_session::{Level, Reason};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::rig::Rig;
-use crate::rig::home::{FIRST, Known, Node, START, at, list, living_room, starting};
-use crate::rig::schema::check_discovery;
+use crate::harness::Harness;
+use crate::harness::home::{FIRST, Known, Node, START, at, list, living_room, starting};
+use crate::harness::schema::check_discovery;
 
 const CONFIG: &str = "homeassistant/device/mysa_a0b1c2d3e4f6/config";
 const STATE: &str = "mysa/a0b1c2d3e4f6/state";
@@ -220,10 +220,10 @@ fn a_lost_total_is_known_again_by_the_history_only() {
 
 #[test]
 fn a_damaged_text_is_refused() {
-    let mut rig = metered(&[living_room()], Meters::default());
-    answer_all(&mut rig, &two_years());
-    rig.secs(10);
-    let text = rig.peer.stores.last().unwrap().clone();
+    let mut harness = metered(&[living_room()], Meters::default());
+    answer_all(&mut harness, &two_years());
+    harness.secs(10);
+    let text = harness.peer.stores.last().unwrap().clone();
     assert!(Meters::parse(&text).is_ok());
     for end in 0..text.len() - 1 {
         assert!(Meters::parse(&text[..end]).is_err(), "{end}");
@@ -318,66 +318,66 @@ proptest! {
 
 // The bridge.
 
-fn metered(thermostats: &[Known], meters: Meters) -> Rig<Node> {
-    let mut rig = starting(Settings::new("mysa-bridge"));
-    let now = at(rig.now);
-    rig.peer.bridge.start_energy(meters, now);
-    list(&mut rig, thermostats);
+fn metered(thermostats: &[Known], meters: Meters) -> Harness<Node> {
+    let mut harness = starting(Settings::new("mysa-bridge"));
+    let now = at(harness.now);
+    harness.peer.bridge.start_energy(meters, now);
+    list(&mut harness, thermostats);
     // The thermostats are stored as soon as they are published.
-    rig.secs(3);
-    for _ in std::mem::take(&mut rig.peer.stores) {
-        store(&mut rig, true);
+    harness.secs(3);
+    for _ in std::mem::take(&mut harness.peer.stores) {
+        store(&mut harness, true);
     }
-    rig
+    harness
 }
 
-fn now(rig: &Rig<Node>) -> Now {
-    at(rig.now)
+fn now(harness: &Harness<Node>) -> Now {
+    at(harness.now)
 }
 
 /// Answers all queries of the next minute from a cloud with these days, and stores what is to be stored.
-fn answer_all(rig: &mut Rig<Node>, cloud: &[Reading]) {
+fn answer_all(harness: &mut Harness<Node>, cloud: &[Reading]) {
     for _ in 0..60 {
-        rig.secs(1);
-        for (device, query) in std::mem::take(&mut rig.peer.reads) {
+        harness.secs(1);
+        for (device, query) in std::mem::take(&mut harness.peer.reads) {
             let range = days(query);
             let within = |one: &&Reading| range.contains(&(one.start.as_secs() / DAY));
             let answer: Vec<Reading> = cloud.iter().filter(within).copied().collect();
-            let now = now(rig);
-            rig.peer.bridge.handle_energy(device, Answer::Days(&answer), now);
-            rig.settle();
+            let now = now(harness);
+            harness.peer.bridge.handle_energy(device, Answer::Days(&answer), now);
+            harness.settle();
         }
     }
 }
 
-fn store(rig: &mut Rig<Node>, done: bool) {
-    let now = now(rig);
-    rig.peer.bridge.handle_energy_stored(done, now);
-    rig.settle();
+fn store(harness: &mut Harness<Node>, done: bool) {
+    let now = now(harness);
+    harness.peer.bridge.handle_energy_stored(done, now);
+    harness.settle();
 }
 
 #[test]
 fn the_energy_is_published_once_it_is_stored() {
-    let mut rig = metered(&[living_room()], Meters::default());
-    let config = rig.json(CONFIG);
+    let mut harness = metered(&[living_room()], Meters::default());
+    let config = harness.json(CONFIG);
     check_discovery(&config).unwrap();
     let energy = &config["components"]["energy"];
     assert_eq!(
         (&energy["device_class"], &energy["state_class"], &energy["unit_of_measurement"]),
         (&json!("energy"), &json!("total_increasing"), &json!("kWh"))
     );
-    assert_eq!(rig.json(STATE)["energy"], Value::Null);
-    answer_all(&mut rig, &two_years());
-    assert_eq!(rig.peer.stores.len(), 1);
-    assert_eq!(rig.json(STATE)["energy"], Value::Null, "a crash now would lose it");
-    store(&mut rig, false);
-    assert_eq!(rig.json(STATE)["energy"], Value::Null);
-    rig.secs(300);
-    assert_eq!(rig.peer.stores.len(), 2, "tried again");
-    store(&mut rig, true);
-    assert_eq!(rig.json(STATE)["energy"], 7_310.0);
+    assert_eq!(harness.json(STATE)["energy"], Value::Null);
+    answer_all(&mut harness, &two_years());
+    assert_eq!(harness.peer.stores.len(), 1);
+    assert_eq!(harness.json(STATE)["energy"], Value::Null, "a crash now would lose it");
+    store(&mut harness, false);
+    assert_eq!(harness.json(STATE)["energy"], Value::Null);
+    harness.secs(300);
+    assert_eq!(harness.peer.stores.len(), 2, "tried again");
+    store(&mut harness, true);
+    assert_eq!(harness.json(STATE)["energy"], 7_310.0);
     // A new process publishes the same at once.
-    let meters = Meters::parse(rig.peer.stores.last().unwrap()).unwrap();
+    let meters = Meters::parse(harness.peer.stores.last().unwrap()).unwrap();
     let again = metered(&[living_room()], meters);
     assert_eq!(again.json(STATE)["energy"], 7_310.0);
 }
@@ -385,25 +385,25 @@ fn the_energy_is_published_once_it_is_stored() {
 #[test]
 fn every_total_that_becomes_known_is_published_within_seconds() {
     let other = Known::new("a0b1c2d3e4f7", "Bedroom", "BB-V1-1");
-    let mut rig = metered(&[living_room(), other], Meters::default());
+    let mut harness = metered(&[living_room(), other], Meters::default());
     let topics = [STATE, "mysa/a0b1c2d3e4f7/state"];
     let mut known_at = [None; 2];
-    while known_at.contains(&None) && rig.now < secs(60) {
-        rig.secs(1);
-        for (device, query) in std::mem::take(&mut rig.peer.reads) {
+    while known_at.contains(&None) && harness.now < secs(60) {
+        harness.secs(1);
+        for (device, query) in std::mem::take(&mut harness.peer.reads) {
             let range = days(query);
             let answer: Vec<Reading> =
                 two_years().into_iter().filter(|one| range.contains(&(one.start.as_secs() / DAY))).collect();
-            let now = now(&rig);
-            rig.peer.bridge.handle_energy(device, Answer::Days(&answer), now);
-            rig.settle();
+            let now = now(&harness);
+            harness.peer.bridge.handle_energy(device, Answer::Days(&answer), now);
+            harness.settle();
         }
-        for _ in std::mem::take(&mut rig.peer.stores) {
-            store(&mut rig, true);
+        for _ in std::mem::take(&mut harness.peer.stores) {
+            store(&mut harness, true);
         }
         for (topic, at) in topics.iter().zip(&mut known_at) {
-            if at.is_none() && rig.json(topic)["energy"] == 7_310.0 {
-                *at = Some(rig.now);
+            if at.is_none() && harness.json(topic)["energy"] == 7_310.0 {
+                *at = Some(harness.now);
             }
         }
     }
@@ -414,115 +414,121 @@ fn every_total_that_becomes_known_is_published_within_seconds() {
 #[test]
 fn an_integral_is_stored_every_five_minutes_and_at_the_end() {
     let known = living_room();
-    let mut rig = metered(std::slice::from_ref(&known), Meters::default());
-    answer_all(&mut rig, &[]);
+    let mut harness = metered(std::slice::from_ref(&known), Meters::default());
+    answer_all(&mut harness, &[]);
     // 750 W for an hour.
     for _ in 0..120 {
-        rig.secs(30);
-        rig.show(&known);
-        if rig.peer.stores.len() > 1 {
-            store(&mut rig, true);
+        harness.secs(30);
+        harness.show(&known);
+        if harness.peer.stores.len() > 1 {
+            store(&mut harness, true);
         }
     }
-    assert!((11..=14).contains(&rig.peer.stores.len()), "{}", rig.peer.stores.len());
-    let shown = rig.json(STATE)["energy"].as_f64().unwrap();
+    assert!((11..=14).contains(&harness.peer.stores.len()), "{}", harness.peer.stores.len());
+    let shown = harness.json(STATE)["energy"].as_f64().unwrap();
     assert!((0.68..0.77).contains(&shown), "{shown}");
-    rig.secs(30);
-    rig.show(&known);
-    let (count, now) = (rig.peer.stores.len(), now(&rig));
-    rig.peer.bridge.shutdown(now);
-    rig.settle();
-    assert_eq!(rig.peer.stores.len(), count + 1);
-    assert_eq!(rig.json(STATE)["energy"].as_f64(), Some(shown));
-    let meters = Meters::parse(rig.peer.stores.last().unwrap()).unwrap();
+    harness.secs(30);
+    harness.show(&known);
+    let (count, now) = (harness.peer.stores.len(), now(&harness));
+    harness.peer.bridge.shutdown(now);
+    harness.settle();
+    assert_eq!(harness.peer.stores.len(), count + 1);
+    assert_eq!(harness.json(STATE)["energy"].as_f64(), Some(shown));
+    let meters = Meters::parse(harness.peer.stores.last().unwrap()).unwrap();
     assert!(metered(&[known], meters).json(STATE)["energy"].as_f64() > Some(shown));
 }
 
 #[test]
 fn power_does_not_count_while_the_thermostat_is_unavailable() {
     let mut known = living_room();
-    let mut rig = metered(std::slice::from_ref(&known), Meters::default());
-    answer_all(&mut rig, &[]);
+    let mut harness = metered(std::slice::from_ref(&known), Meters::default());
+    answer_all(&mut harness, &[]);
     for _ in 0..20 {
-        rig.secs(30);
-        rig.show(&known);
+        harness.secs(30);
+        harness.show(&known);
     }
-    store(&mut rig, true);
+    store(&mut harness, true);
     known.is_current = false;
-    rig.show(&known);
-    let stored = rig.peer.stores.len();
+    harness.show(&known);
+    let stored = harness.peer.stores.len();
     for _ in 0..200 {
-        rig.secs(30);
-        rig.show(&known);
-        store(&mut rig, true);
+        harness.secs(30);
+        harness.show(&known);
+        store(&mut harness, true);
     }
     // What was counted before is stored once.
-    assert!(rig.peer.stores.len() <= stored + 1);
+    assert!(harness.peer.stores.len() <= stored + 1);
 }
 
 #[test]
 fn the_history_is_read_every_half_hour_and_only_while_the_cloud_can_be_reached() {
     let other = Known::new("b0b1c2d3e4f6", "Bedroom", "BB-V2-0");
-    let mut rig = metered(&[living_room(), other], Meters::default());
-    answer_all(&mut rig, &two_years());
-    rig.peer.all_reads.clear();
+    let mut harness = metered(&[living_room(), other], Meters::default());
+    answer_all(&mut harness, &two_years());
+    harness.peer.all_reads.clear();
     for _ in 0..240 {
-        answer_all(&mut rig, &two_years());
+        answer_all(&mut harness, &two_years());
     }
     // Four hours, two thermostats.
-    assert!((12..=18).contains(&rig.peer.all_reads.len()), "{}", rig.peer.all_reads.len());
-    let time = now(&rig);
-    rig.peer.bridge.handle_service(FIRST, Level::Offline, Reason::Unreachable, Some(Duration::ZERO), time);
-    rig.peer.all_reads.clear();
-    rig.secs(7_200);
-    assert!(rig.peer.all_reads.is_empty());
+    assert!((12..=18).contains(&harness.peer.all_reads.len()), "{}", harness.peer.all_reads.len());
+    let time = now(&harness);
+    harness.peer.bridge.handle_service(
+        FIRST,
+        Level::Offline,
+        Reason::Unreachable,
+        Some(Duration::ZERO),
+        time,
+    );
+    harness.peer.all_reads.clear();
+    harness.secs(7_200);
+    assert!(harness.peer.all_reads.is_empty());
 }
 
 #[test]
 fn a_reading_that_fails_is_tried_again_after_longer_and_longer_pauses() {
-    let mut rig = metered(&[living_room()], Meters::default());
+    let mut harness = metered(&[living_room()], Meters::default());
     for _ in 0..86_400 / 30 {
-        rig.secs(30);
-        for (device, _) in std::mem::take(&mut rig.peer.reads) {
-            let now = now(&rig);
-            rig.peer.bridge.handle_energy(device, Answer::Failed, now);
+        harness.secs(30);
+        for (device, _) in std::mem::take(&mut harness.peer.reads) {
+            let now = now(&harness);
+            harness.peer.bridge.handle_energy(device, Answer::Failed, now);
         }
     }
-    let count = rig.peer.all_reads.len();
+    let count = harness.peer.all_reads.len();
     assert!((48..=110).contains(&count), "{count} in a day");
-    assert!(rig.peer.stores.is_empty());
+    assert!(harness.peer.stores.is_empty());
 }
 
 #[test]
 fn a_thermostat_that_the_driver_forgets_does_not_stop_the_others() {
     let other = Known::new("b0b1c2d3e4f6", "Bedroom", "BB-V2-0");
-    let mut rig = metered(&[living_room(), other], Meters::default());
-    rig.secs(600);
-    let devices: std::collections::BTreeSet<_> = rig.peer.all_reads.iter().map(|(id, _)| *id).collect();
+    let mut harness = metered(&[living_room(), other], Meters::default());
+    harness.secs(600);
+    let devices: std::collections::BTreeSet<_> = harness.peer.all_reads.iter().map(|(id, _)| *id).collect();
     assert_eq!(devices.len(), 2);
 }
 
 #[test]
 fn without_meters_there_is_no_energy() {
-    let mut rig = starting(Settings::new("mysa-bridge"));
-    list(&mut rig, &[living_room()]);
-    rig.secs(100);
-    assert!(rig.json(CONFIG)["components"]["energy"].is_null());
-    assert!(rig.json(STATE).as_object().unwrap().get("energy").is_none());
-    assert!(rig.peer.all_reads.is_empty() && rig.peer.stores.is_empty());
+    let mut harness = starting(Settings::new("mysa-bridge"));
+    list(&mut harness, &[living_room()]);
+    harness.secs(100);
+    assert!(harness.json(CONFIG)["components"]["energy"].is_null());
+    assert!(harness.json(STATE).as_object().unwrap().get("energy").is_none());
+    assert!(harness.peer.all_reads.is_empty() && harness.peer.stores.is_empty());
 }
 
 #[test]
 fn a_thermostat_with_a_history_has_energy_even_if_its_power_is_unknown() {
     let mut known = living_room();
     known.power = Power::Unknown;
-    let mut rig = metered(std::slice::from_ref(&known), Meters::default());
-    assert!(rig.json(CONFIG)["components"]["energy"].is_null());
-    answer_all(&mut rig, &two_years());
-    store(&mut rig, true);
-    rig.show(&known);
-    assert!(rig.json(CONFIG)["components"]["energy"].is_object());
-    assert_eq!(rig.json(STATE)["energy"], 7_310.0);
+    let mut harness = metered(std::slice::from_ref(&known), Meters::default());
+    assert!(harness.json(CONFIG)["components"]["energy"].is_null());
+    answer_all(&mut harness, &two_years());
+    store(&mut harness, true);
+    harness.show(&known);
+    assert!(harness.json(CONFIG)["components"]["energy"].is_object());
+    assert_eq!(harness.json(STATE)["energy"], 7_310.0);
 }
 
 // The published thermostats.
@@ -538,21 +544,21 @@ fn bedroom() -> Known {
 
 /// State that a bridge with two thermostats has stored.
 fn with_two() -> Meters {
-    let mut rig = starting(Settings::new("mysa-bridge"));
-    let start = now(&rig);
-    rig.peer.bridge.start_energy(Meters::default(), start);
-    list(&mut rig, &[living_room(), bedroom()]);
-    rig.secs(3);
-    Meters::parse(&rig.peer.stores[0]).expect("a state")
+    let mut harness = starting(Settings::new("mysa-bridge"));
+    let start = now(&harness);
+    harness.peer.bridge.start_energy(Meters::default(), start);
+    list(&mut harness, &[living_room(), bedroom()]);
+    harness.secs(3);
+    Meters::parse(&harness.peer.stores[0]).expect("a state")
 }
 
 /// Text that is stored last; the answer to each storage is a success.
-fn stored_within(rig: &mut Rig<Node>, secs: u64) -> Option<String> {
+fn stored_within(harness: &mut Harness<Node>, secs: u64) -> Option<String> {
     let mut last = None;
     for _ in 0..secs {
-        rig.secs(1);
-        for text in std::mem::take(&mut rig.peer.stores) {
-            store(rig, true);
+        harness.secs(1);
+        for text in std::mem::take(&mut harness.peer.stores) {
+            store(harness, true);
             last = Some(text);
         }
     }
@@ -562,53 +568,53 @@ fn stored_within(rig: &mut Rig<Node>, secs: u64) -> Option<String> {
 #[test]
 fn a_thermostat_that_left_is_removed_although_the_broker_has_lost_it() {
     // The broker of this bridge is empty, as one that has lost its store.
-    let mut rig = metered(&[living_room()], with_two());
-    assert_eq!(rig.broker.retained(BEDROOM_AVAILABILITY), Some("offline"));
-    rig.secs(3_590);
-    assert_eq!(rig.broker.published(BEDROOM_CONFIG), Vec::<&str>::new());
-    let text = stored_within(&mut rig, 600).unwrap();
-    assert_eq!(rig.broker.published(BEDROOM_CONFIG), [""]);
-    assert_eq!(rig.broker.retained(BEDROOM_AVAILABILITY), None);
+    let mut harness = metered(&[living_room()], with_two());
+    assert_eq!(harness.broker.retained(BEDROOM_AVAILABILITY), Some("offline"));
+    harness.secs(3_590);
+    assert_eq!(harness.broker.published(BEDROOM_CONFIG), Vec::<&str>::new());
+    let text = stored_within(&mut harness, 600).unwrap();
+    assert_eq!(harness.broker.published(BEDROOM_CONFIG), [""]);
+    assert_eq!(harness.broker.retained(BEDROOM_AVAILABILITY), None);
     let removed =
         |event: &&Event| matches!(event, Event::Removed { device } if device.as_str() == "b0b1c2d3e4f6");
-    assert_eq!(rig.peer.events.iter().filter(removed).count(), 1);
-    assert!(rig.broker.retained(CONFIG).is_some());
+    assert_eq!(harness.peer.events.iter().filter(removed).count(), 1);
+    assert!(harness.broker.retained(CONFIG).is_some());
     // The next process knows that it is done.
-    let mut rig = metered(&[living_room()], Meters::parse(&text).unwrap());
-    rig.secs(7_200);
-    assert_eq!(rig.broker.published(BEDROOM_AVAILABILITY), Vec::<&str>::new());
+    let mut harness = metered(&[living_room()], Meters::parse(&text).unwrap());
+    harness.secs(7_200);
+    assert_eq!(harness.broker.published(BEDROOM_AVAILABILITY), Vec::<&str>::new());
 }
 
 #[test]
 fn a_published_thermostat_that_is_still_in_the_account_stays() {
-    let mut rig = metered(&[living_room(), bedroom()], with_two());
-    assert_eq!(rig.broker.published(BEDROOM_AVAILABILITY), ["online"]);
-    rig.secs(7_200);
-    assert_eq!(rig.broker.published(BEDROOM_AVAILABILITY), ["online"]);
+    let mut harness = metered(&[living_room(), bedroom()], with_two());
+    assert_eq!(harness.broker.published(BEDROOM_AVAILABILITY), ["online"]);
+    harness.secs(7_200);
+    assert_eq!(harness.broker.published(BEDROOM_AVAILABILITY), ["online"]);
 }
 
 #[test]
 fn nothing_is_removed_before_the_list_of_every_account_is_complete() {
     let mut settings = Settings::new("mysa-bridge");
     settings.accounts = 2;
-    let mut rig = starting(settings);
-    let start = now(&rig);
-    rig.peer.bridge.start_energy(with_two(), start);
-    list(&mut rig, &[living_room()]);
-    rig.secs(20_000);
-    assert_eq!(rig.broker.published(BEDROOM_CONFIG), Vec::<&str>::new());
+    let mut harness = starting(settings);
+    let start = now(&harness);
+    harness.peer.bridge.start_energy(with_two(), start);
+    list(&mut harness, &[living_room()]);
+    harness.secs(20_000);
+    assert_eq!(harness.broker.published(BEDROOM_CONFIG), Vec::<&str>::new());
     // Listed at last by the other account.
-    rig::home::list_of(&mut rig, mysa_bridge::AccountIndex::new(1), &[bedroom()]);
-    rig.secs(20_000);
-    assert!(rig.broker.retained(BEDROOM_CONFIG).is_some_and(|config| !config.is_empty()));
-    assert_eq!(rig.broker.retained(BEDROOM_AVAILABILITY), Some("online"));
+    harness::home::list_of(&mut harness, mysa_bridge::AccountIndex::new(1), &[bedroom()]);
+    harness.secs(20_000);
+    assert!(harness.broker.retained(BEDROOM_CONFIG).is_some_and(|config| !config.is_empty()));
+    assert_eq!(harness.broker.retained(BEDROOM_AVAILABILITY), Some("online"));
 }
 
 #[test]
 fn a_thermostat_that_leaves_while_the_bridge_runs_is_forgotten() {
-    let mut rig = metered(&[living_room(), bedroom()], Meters::default());
-    list(&mut rig, &[living_room()]);
-    let text = stored_within(&mut rig, 600).unwrap();
+    let mut harness = metered(&[living_room(), bedroom()], Meters::default());
+    list(&mut harness, &[living_room()]);
+    let text = stored_within(&mut harness, 600).unwrap();
     let value: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value["published"], json!(["a0b1c2d3e4f6"]));
 }

@@ -1,7 +1,7 @@
 //! Entities of each kind of thermostat, as Home Assistant gets them: platforms, units, categories and lists.
 #![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
-mod rig;
+mod harness;
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use mysa_proto::{
 };
 use serde_json::{Value, json};
 
-use crate::rig::Rig;
-use crate::rig::home::{Known, Node, celsius, home};
-use crate::rig::schema::check_discovery;
+use crate::harness::Harness;
+use crate::harness::home::{Known, Node, celsius, home};
+use crate::harness::schema::check_discovery;
 
 const ID: &str = "a0b1c2d3e4f6";
 
@@ -22,22 +22,22 @@ fn settings() -> Settings {
     Settings::new("mysa-bridge")
 }
 
-fn shown(known: &Known) -> Rig<Node> {
-    let rig = home(settings(), std::slice::from_ref(known));
-    check_discovery(&config(&rig)).unwrap();
-    rig
+fn shown(known: &Known) -> Harness<Node> {
+    let harness = home(settings(), std::slice::from_ref(known));
+    check_discovery(&config(&harness)).unwrap();
+    harness
 }
 
-fn config(rig: &Rig<Node>) -> Value {
-    rig.json(&format!("homeassistant/device/mysa_{ID}/config"))
+fn config(harness: &Harness<Node>) -> Value {
+    harness.json(&format!("homeassistant/device/mysa_{ID}/config"))
 }
 
-fn component(rig: &Rig<Node>, key: &str) -> Value {
-    config(rig)["components"][key].clone()
+fn component(harness: &Harness<Node>, key: &str) -> Value {
+    config(harness)["components"][key].clone()
 }
 
-fn state(rig: &Rig<Node>) -> Value {
-    rig.json(&format!("mysa/{ID}/state"))
+fn state(harness: &Harness<Node>) -> Value {
+    harness.json(&format!("mysa/{ID}/state"))
 }
 
 fn known(model: &str, fill: impl FnOnce(&mut Observation)) -> Known {
@@ -63,8 +63,8 @@ fn baseboard() -> Known {
 
 #[test]
 fn every_entity_has_its_platform_unit_class_and_category() {
-    let rig = shown(&baseboard());
-    let components = config(&rig)["components"].clone();
+    let harness = shown(&baseboard());
+    let components = config(&harness)["components"].clone();
     let facts = |key: &str| {
         let part = &components[key];
         [
@@ -108,7 +108,7 @@ fn every_entity_has_its_platform_unit_class_and_category() {
     }
     assert_eq!(components["mode_sensor"]["options"], json!(["off", "heat"]));
     assert_eq!(components["temperature"]["suggested_display_precision"], 1);
-    let state = state(&rig);
+    let state = state(&harness);
     assert_eq!((&state["duty_cycle"], &state["current"]), (&json!(25.0), &json!(6.25)));
     assert_eq!((&state["voltage"], &state["power"]), (&json!(240.0), &json!(375.0)));
     assert_eq!(state["power_basis"], "measured");
@@ -117,8 +117,8 @@ fn every_entity_has_its_platform_unit_class_and_category() {
 #[test]
 fn nothing_reboots_pairs_or_updates_a_thermostat() {
     for model in ["BB-V1-1", "BB-V2-0", "BB-V2-0-L", "INF-V1-0", "AC-V1-0", "BB-V3-0", "CS-V1-0", "XX-V9"] {
-        let rig = shown(&known(model, |seen| seen.temperature = Some(celsius(20.0))));
-        let config = config(&rig);
+        let harness = shown(&known(model, |seen| seen.temperature = Some(celsius(20.0))));
+        let config = config(&harness);
         for (key, part) in config["components"].as_object().unwrap() {
             assert!(part["platform"] != "button", "{model} {key}");
             let topics = part.as_object().unwrap().iter().filter(|(name, _)| name.ends_with("command_topic"));
@@ -216,11 +216,11 @@ fn floor_heating_has_a_floor_temperature_and_the_sensor_that_it_follows() {
         seen.heating = Some(true);
         seen.tracked_sensor = Some(TrackedSensor::Floor);
     });
-    let rig = shown(&floor);
-    assert_eq!(component(&rig, "floor_temperature")["device_class"], "temperature");
-    assert_eq!(component(&rig, "tracked_sensor")["options"], json!(["ambient", "floor"]));
-    assert_eq!(component(&rig, "duty_cycle"), Value::Null);
-    let shows = state(&rig);
+    let harness = shown(&floor);
+    assert_eq!(component(&harness, "floor_temperature")["device_class"], "temperature");
+    assert_eq!(component(&harness, "tracked_sensor")["options"], json!(["ambient", "floor"]));
+    assert_eq!(component(&harness, "duty_cycle"), Value::Null);
+    let shows = state(&harness);
     assert_eq!((&shows["floor_temperature"], &shows["tracked_sensor"]), (&json!(27.0), &json!("floor")));
     assert_eq!(shows["action"], "heating");
     floor.observe(Duration::from_secs(60), |seen| seen.heating = Some(false));
@@ -232,14 +232,14 @@ fn floor_heating_has_a_floor_temperature_and_the_sensor_that_it_follows() {
 
 #[test]
 fn discovery_and_availability_are_acknowledged_and_states_are_not() {
-    let rig = shown(&baseboard());
+    let harness = shown(&baseboard());
     let mut topics = 0;
-    for publish in &rig.broker.log {
+    for publish in &harness.broker.log {
         let is_sure = publish.topic.ends_with("/config") || publish.topic.ends_with("/availability");
         assert_eq!(publish.qos, u8::from(is_sure), "{}", publish.topic);
         assert!(publish.retain && !publish.dup, "{}", publish.topic);
         topics += 1;
     }
     assert!(topics >= 6, "{topics}");
-    assert_eq!(rig.dials.len(), 1, "one connection for everything");
+    assert_eq!(harness.dials.len(), 1, "one connection for everything");
 }

@@ -1,6 +1,6 @@
 //! Invariants of the bridge under random orders of faults, commands and restarts.
 
-mod rig;
+mod harness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,8 +11,8 @@ use mysa_session::{DeliveryStage, Effect, Evidence, Level, Reason, Refused, Verd
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::rig::Rig;
-use crate::rig::home::{Known, Node, at, celsius, living_room};
+use crate::harness::Harness;
+use crate::harness::home::{Known, Node, at, celsius, living_room};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -114,7 +114,7 @@ fn verdicts() -> [Verdict; 4] {
 }
 
 struct World {
-    rig: Rig<Node>,
+    harness: Harness<Node>,
     /// One thermostat of each account.
     devices: [Known; 2],
     /// `true` while the second account has its thermostat.
@@ -137,7 +137,7 @@ impl World {
         let mut second = Known::new("b0b1c2d3e4f6", "Bedroom", "BB-V2-0-L");
         (second.is_seen, second.is_current) = (false, false);
         let mut world = Self {
-            rig: Rig::new(node(1, Duration::ZERO)),
+            harness: Harness::new(node(1, Duration::ZERO)),
             devices: [living_room(), second],
             has_second: true,
             service: [LEVELS[0]; 2],
@@ -153,14 +153,14 @@ impl World {
     }
 
     fn show_service(&mut self, account: usize) {
-        let (now, (level, reason)) = (self.rig.now, self.service[account]);
+        let (now, (level, reason)) = (self.harness.now, self.service[account]);
         let no_source_for = (level == Level::Offline).then(|| now - self.service_since[account]);
-        self.rig.peer.bridge.handle_service(ACCOUNTS[account], level, reason, no_source_for, at(now));
+        self.harness.peer.bridge.handle_service(ACCOUNTS[account], level, reason, no_source_for, at(now));
     }
 
     /// Passes everything that the driver knows to a new bridge.
     fn start(&mut self) {
-        self.service_since = [self.rig.now; 2];
+        self.service_since = [self.harness.now; 2];
         (0..ACCOUNTS.len()).for_each(|account| self.show_service(account));
         self.list();
     }
@@ -170,18 +170,18 @@ impl World {
     }
 
     fn list(&mut self) {
-        let now = self.rig.now;
+        let now = self.harness.now;
         for (number, account) in ACCOUNTS.into_iter().enumerate() {
             self.show(number);
             let id = self.listed().get(number).map(|known| known.id);
-            self.rig.peer.bridge.handle_list(account, id.as_slice(), at(now));
+            self.harness.peer.bridge.handle_list(account, id.as_slice(), at(now));
         }
     }
 
     fn show(&mut self, device: usize) {
         if device == 0 || self.has_second {
-            let bridge = &mut self.rig.peer.bridge;
-            self.devices[device].show_from(ACCOUNTS[device], bridge, self.rig.now);
+            let bridge = &mut self.harness.peer.bridge;
+            self.devices[device].show_from(ACCOUNTS[device], bridge, self.harness.now);
         }
     }
 
@@ -190,19 +190,19 @@ impl World {
             Step::Set { device, field, value } => {
                 let (field, values) = FIELDS[field];
                 let topic = format!("mysa/{}/set/{field}", self.devices[device].id);
-                self.rig.broker.publish(&topic, values[value].as_bytes(), false);
+                self.harness.broker.publish(&topic, values[value].as_bytes(), false);
                 self.live_requests += 1;
             }
             Step::RetainedSet { device } => {
                 // Published while the bridge is disconnected; otherwise it would also arrive as a live
                 // request.
-                if self.rig.open.is_none() {
+                if self.harness.open.is_none() {
                     let topic = format!("mysa/{}/set/mode", self.devices[device].id);
-                    self.rig.broker.publish(&topic, b"off", true);
+                    self.harness.broker.publish(&topic, b"off", true);
                 }
             }
             Step::Observe { device, tenths } => {
-                let now = self.rig.now;
+                let now = self.harness.now;
                 self.devices[device].observe(now, |seen| {
                     seen.temperature = Some(celsius(f64::from(tenths) / 10.0));
                     seen.mode = Some(if tenths % 2 == 0 { Mode::Heat } else { Mode::Off });
@@ -225,77 +225,77 @@ impl World {
             Step::Service { account, level } => {
                 let (level, reason) = LEVELS[level];
                 if self.service[account].0 != level {
-                    self.service_since[account] = self.rig.now;
+                    self.service_since[account] = self.harness.now;
                 }
                 self.service[account] = (level, reason);
                 self.show_service(account);
             }
             Step::Verdict { which, verdict } => {
-                let commands = &self.rig.peer.commands;
+                let commands = &self.harness.peer.commands;
                 if let Some((request, ..)) = commands.get(which % commands.len().max(1)).copied() {
-                    let now = at(self.rig.now);
-                    self.rig.peer.bridge.handle_verdict(request, &verdicts()[verdict], now);
+                    let now = at(self.harness.now);
+                    self.harness.peer.bridge.handle_verdict(request, &verdicts()[verdict], now);
                 }
             }
-            Step::Birth => self.rig.broker.publish("homeassistant/status", b"online", false),
-            Step::Wait(millis) => self.rig.run(Duration::from_millis(millis.into())),
-            Step::Cut => self.rig.cut(),
-            Step::RestartBroker { keeps } => self.rig.restart_broker(keeps),
+            Step::Birth => self.harness.broker.publish("homeassistant/status", b"online", false),
+            Step::Wait(millis) => self.harness.run(Duration::from_millis(millis.into())),
+            Step::Cut => self.harness.cut(),
+            Step::RestartBroker { keeps } => self.harness.restart_broker(keeps),
             Step::RestartBridge { seed } => {
                 self.finish_process();
-                self.rig.peer = node(seed, self.rig.now);
-                self.rig.open = None;
+                self.harness.peer = node(seed, self.harness.now);
+                self.harness.open = None;
                 self.start();
             }
-            Step::Unreachable(on) => self.rig.unreachable = on,
-            Step::BlackHole(on) => self.rig.set_black_hole(on),
-            Step::NoPuback(on) => self.rig.broker.no_puback = on,
-            Step::Garbage(byte) => self.rig.broker.send_raw(&[byte, 1, 0]),
+            Step::Unreachable(on) => self.harness.unreachable = on,
+            Step::BlackHole(on) => self.harness.set_black_hole(on),
+            Step::NoPuback(on) => self.harness.broker.no_puback = on,
+            Step::Garbage(byte) => self.harness.broker.send_raw(&[byte, 1, 0]),
         }
-        self.rig.settle();
+        self.harness.settle();
         self.check();
     }
 
     /// Counts the verdicts, and checks that nothing was sent without a request.
     fn check(&mut self) {
-        for event in &self.rig.peer.events[self.checked_events..] {
+        for event in &self.harness.peer.events[self.checked_events..] {
             if let Event::Decided { request, .. } = event {
                 let number = request.to_string().trim_start_matches("command ").parse().expect("a number");
                 *self.decided.entry(number).or_default() += 1;
             }
         }
-        self.checked_events = self.rig.peer.events.len();
+        self.checked_events = self.harness.peer.events.len();
         assert!(
             self.decided.values().all(|count| *count == 1),
             "a command has two verdicts: {:?}",
             self.decided
         );
-        for (&account, (_, device, _)) in self.rig.peer.accounts.iter().zip(&self.rig.peer.commands) {
+        for (&account, (_, device, _)) in self.harness.peer.accounts.iter().zip(&self.harness.peer.commands) {
             assert_eq!(*device, self.devices[account.index()].id, "a command to another account");
         }
-        let commands = self.commands + self.rig.peer.commands.len();
+        let commands = self.commands + self.harness.peer.commands.len();
         assert!(commands <= self.live_requests, "{commands} commands for {} requests", self.live_requests);
     }
 
     /// Undecided commands of a killed process never get a verdict.
     fn finish_process(&mut self) {
         self.check_results();
-        self.commands += self.rig.peer.commands.len();
-        self.process_log = self.rig.broker.log.len();
+        self.commands += self.harness.peer.commands.len();
+        self.process_log = self.harness.broker.log.len();
         self.decided.clear();
         self.checked_events = 0;
     }
 
     /// Ends every fault and checks the final content of the broker.
     fn finish(&mut self) {
-        self.rig.set_black_hole(false);
-        (self.rig.unreachable, self.rig.broker.no_puback) = (false, false);
-        self.rig.secs(30);
+        self.harness.set_black_hole(false);
+        (self.harness.unreachable, self.harness.broker.no_puback) = (false, false);
+        self.harness.secs(30);
         self.check_broker();
-        self.rig.secs(95);
+        self.harness.secs(95);
         self.check();
         self.check_broker();
-        let requested = self.rig.peer.commands.iter().map(|(request, ..)| request.to_string());
+        let requested = self.harness.peer.commands.iter().map(|(request, ..)| request.to_string());
         for request in requested {
             let number = request.trim_start_matches("command ").parse().expect("a number");
             assert_eq!(self.decided.get(&number), Some(&1), "{request} has no verdict");
@@ -305,15 +305,15 @@ impl World {
 
     /// Checks that the retained messages equal the true states.
     fn check_broker(&self) {
-        let broker = &self.rig.broker;
+        let broker = &self.harness.broker;
         assert_eq!(broker.retained("mysa/bridge/availability"), Some("online"));
         for (account, known) in self.listed().iter().enumerate() {
-            let away = self.rig.now - self.service_since[account];
+            let away = self.harness.now - self.service_since[account];
             let is_lost = self.service[account].0 == Level::Offline && away >= Duration::from_secs(25);
             let online = known.is_current && !is_lost;
             let availability = broker.retained(&format!("mysa/{}/availability", known.id));
             assert_eq!(availability, Some(if online { "online" } else { "offline" }), "{}", known.id);
-            let state = self.rig.json(&format!("mysa/{}/state", known.id));
+            let state = self.harness.json(&format!("mysa/{}/state", known.id));
             let temperature = known.state.temperature().map(|field| field.value.as_degrees());
             let shown = state["temperature"].as_f64();
             assert!(
@@ -323,9 +323,9 @@ impl World {
                 "{temperature:?} {shown:?}"
             );
             assert_eq!(state["mode"].as_str(), known.state.mode().map(|field| field.value.name()));
-            let config = self.rig.json(&format!("homeassistant/device/mysa_{}/config", known.id));
+            let config = self.harness.json(&format!("homeassistant/device/mysa_{}/config", known.id));
             assert_eq!(config["device"]["name"], known.name.as_str());
-            crate::rig::schema::check_discovery(&config).expect("a valid discovery message");
+            crate::harness::schema::check_discovery(&config).expect("a valid discovery message");
         }
         if !self.has_second {
             let availability = broker.retained("mysa/b0b1c2d3e4f6/availability");
@@ -335,7 +335,7 @@ impl World {
 
     /// Checks that no result of this process was published twice.
     fn check_results(&self) {
-        let log = self.rig.broker.log[self.process_log..].iter();
+        let log = self.harness.broker.log[self.process_log..].iter();
         let mut numbers = BTreeSet::new();
         for publish in log.filter(|publish| publish.topic.ends_with("/result")) {
             let result: Value = serde_json::from_str(&publish.payload).expect("JSON");

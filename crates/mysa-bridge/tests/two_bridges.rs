@@ -1,6 +1,6 @@
 //! Two bridges that publish to the same topics: each notices the other, and their messages are bounded.
 
-mod rig;
+mod harness;
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use mysa_bridge::{AccountIndex, Bridge, Event, Settings};
 use mysa_proto::DeviceId;
 use mysa_session::{Level, Reason};
 
-use crate::rig::Peer as _;
-use crate::rig::broker::Broker;
-use crate::rig::home::{Known, Node, at, living_room};
+use crate::harness::Peer as _;
+use crate::harness::broker::Broker;
+use crate::harness::home::{Known, Node, at, living_room};
 
 const BRIDGE: &str = "mysa/bridge/availability";
 const STATE: &str = "mysa/bridge/state";

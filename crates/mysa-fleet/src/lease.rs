@@ -322,14 +322,14 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// A lease with the default settings (30 s, margin 5 s, answers within 3 s) and its operations.
-    struct Rig {
+    struct Harness {
         lease: Lease,
         settings: Settings,
         entropy: Entropy,
         last: u64,
     }
 
-    impl Rig {
+    impl Harness {
         fn new() -> Self {
             let mut entropy = Entropy::new([7; 32]);
             let lease = Lease::new(WorkerId::new("w").unwrap(), &mut entropy, Duration::ZERO);
@@ -378,10 +378,10 @@ mod tests {
         }
 
         fn held() -> Self {
-            let mut rig = Self::new();
-            let (create, now) = rig.next();
-            rig.answer(&create, Answer::Written(Revision::new(1)), now);
-            rig
+            let mut harness = Self::new();
+            let (create, now) = harness.next();
+            harness.answer(&create, Answer::Written(Revision::new(1)), now);
+            harness
         }
     }
 
@@ -398,36 +398,36 @@ mod tests {
 
     #[test]
     fn the_lease_counts_from_the_sending_of_the_write_that_succeeded() {
-        let mut rig = Rig::new();
-        let (create, sent_at) = rig.next();
-        let (change, _) = rig.answer(&create, Answer::Written(Revision::new(1)), sent_at + 2 * SECOND);
+        let mut harness = Harness::new();
+        let (create, sent_at) = harness.next();
+        let (change, _) = harness.answer(&create, Answer::Written(Revision::new(1)), sent_at + 2 * SECOND);
         assert_eq!(change, Change::Begun { revision: Revision::new(1) });
-        assert_eq!(rig.lease.until(), Some(sent_at + 25 * SECOND));
-        let (renewal, renewed_at) = rig.next();
+        assert_eq!(harness.lease.until(), Some(sent_at + 25 * SECOND));
+        let (renewal, renewed_at) = harness.next();
         assert!(matches!(renewal.action, Action::Update { revision, .. } if revision == Revision::new(1)));
-        rig.answer(&renewal, Answer::Written(Revision::new(2)), renewed_at + 2 * SECOND);
-        assert_eq!(rig.lease.until(), Some(renewed_at + 25 * SECOND));
+        harness.answer(&renewal, Answer::Written(Revision::new(2)), renewed_at + 2 * SECOND);
+        assert_eq!(harness.lease.until(), Some(renewed_at + 25 * SECOND));
     }
 
     #[test]
     fn a_lease_that_is_not_renewed_ends_the_margin_before_its_time() {
-        let mut rig = Rig::held();
-        let until = rig.lease.until().unwrap();
-        assert_eq!(rig.expire(until - Duration::from_millis(1)), Change::None);
-        assert_eq!(rig.expire(until), Change::Over(SessionOver::NotRenewed));
-        assert_eq!((rig.lease.session(), rig.lease.until()), (None, None));
+        let mut harness = Harness::held();
+        let until = harness.lease.until().unwrap();
+        assert_eq!(harness.expire(until - Duration::from_millis(1)), Change::None);
+        assert_eq!(harness.expire(until), Change::Over(SessionOver::NotRenewed));
+        assert_eq!((harness.lease.session(), harness.lease.until()), (None, None));
     }
 
     #[test]
     fn a_renewal_without_an_answer_prolongs_nothing_and_is_repeated() {
-        let mut rig = Rig::held();
-        let until = rig.lease.until().unwrap();
+        let mut harness = Harness::held();
+        let until = harness.lease.until().unwrap();
         let mut attempts = Vec::new();
-        while let due = rig.lease.due(3 * SECOND).unwrap()
+        while let due = harness.lease.due(3 * SECOND).unwrap()
             && due < until
         {
-            if let Some(operation) = rig.step(due) {
-                rig.answer(&operation, Answer::Lost, due + SECOND);
+            if let Some(operation) = harness.step(due) {
+                harness.answer(&operation, Answer::Lost, due + SECOND);
                 assert!(
                     matches!(operation.action, Action::Update { revision, .. } if revision == Revision::new(1))
                 );
@@ -435,25 +435,25 @@ mod tests {
             }
         }
         assert!(attempts.len() >= 3, "{attempts:?}");
-        assert_eq!(rig.lease.until(), Some(until));
-        assert_eq!(rig.expire(until), Change::Over(SessionOver::NotRenewed));
+        assert_eq!(harness.lease.until(), Some(until));
+        assert_eq!(harness.expire(until), Change::Over(SessionOver::NotRenewed));
     }
 
     #[test]
     fn a_renewal_whose_answer_was_lost_counts_once_it_is_seen() {
-        let mut rig = Rig::held();
-        let (first, sent_at) = rig.next();
-        rig.answer(&first, Answer::Lost, sent_at + SECOND);
-        let (second, _) = rig.next();
+        let mut harness = Harness::held();
+        let (first, sent_at) = harness.next();
+        harness.answer(&first, Answer::Lost, sent_at + SECOND);
+        let (second, _) = harness.next();
         // The first one was carried out, so the second one conflicts, and the key is read.
-        let (change, read) = rig.answer(&second, Answer::Conflict, sent_at + 3 * SECOND);
+        let (change, read) = harness.answer(&second, Answer::Conflict, sent_at + 3 * SECOND);
         assert_eq!(change, Change::None);
         let read = read.unwrap();
         assert_eq!(read.action, Action::Read);
-        let (change, _) = rig.answer(&read, Answer::Entry(Some(entry(&first, 2))), sent_at + 4 * SECOND);
+        let (change, _) = harness.answer(&read, Answer::Entry(Some(entry(&first, 2))), sent_at + 4 * SECOND);
         assert_eq!(change, Change::Renewed { revision: Revision::new(2) });
         assert_eq!(
-            rig.lease.until(),
+            harness.lease.until(),
             Some(sent_at + 25 * SECOND),
             "from the sending of the one that succeeded"
         );
@@ -462,53 +462,53 @@ mod tests {
     #[test]
     fn a_session_that_was_ended_by_another_worker_is_over_at_once() {
         for answer in [None, Some("{\"number\":0,\"capacity\":0,\"held\":0,\"over\":true}".into())] {
-            let mut rig = Rig::held();
-            let key = rig.lease.session().unwrap().to_key();
+            let mut harness = Harness::held();
+            let key = harness.lease.session().unwrap().to_key();
             let entry = Entry { key, revision: Revision::new(9), value: answer };
-            assert_eq!(rig.entry(&entry, SECOND), Change::Over(SessionOver::Ended));
+            assert_eq!(harness.entry(&entry, SECOND), Change::Over(SessionOver::Ended));
         }
     }
 
     #[test]
     fn old_entries_change_nothing() {
-        let mut rig = Rig::held();
-        let (renewal, now) = rig.next();
-        rig.answer(&renewal, Answer::Written(Revision::new(5)), now);
-        let until = rig.lease.until();
+        let mut harness = Harness::held();
+        let (renewal, now) = harness.next();
+        harness.answer(&renewal, Answer::Written(Revision::new(5)), now);
+        let until = harness.lease.until();
         let old = Entry { key: renewal.key.clone(), revision: Revision::new(1), value: None };
-        assert_eq!(rig.entry(&old, now), Change::None);
-        assert_eq!(rig.lease.until(), until);
+        assert_eq!(harness.entry(&old, now), Change::None);
+        assert_eq!(harness.lease.until(), until);
     }
 
     #[test]
     fn each_session_is_created_by_one_write() {
-        let mut rig = Rig::new();
-        let (first, sent_at) = rig.next();
+        let mut harness = Harness::new();
+        let (first, sent_at) = harness.next();
         // No answer within the time limit: given up, whatever comes later.
-        let (second, _) = rig.next();
+        let (second, _) = harness.next();
         assert_ne!(first.key, second.key);
-        let Rig { lease, settings, entropy, .. } = &mut rig;
+        let Harness { lease, settings, entropy, .. } = &mut harness;
         let written = Answer::Written(Revision::new(1));
         let late = lease
             .handle_answer(first.id, &written, settings, entropy, sent_at + 9 * SECOND, || OperationId(99));
         assert_eq!(late.map(|(change, _)| change), None);
-        let (change, _) = rig.answer(&second, Answer::Written(Revision::new(2)), sent_at + 9 * SECOND);
+        let (change, _) = harness.answer(&second, Answer::Written(Revision::new(2)), sent_at + 9 * SECOND);
         assert!(matches!(change, Change::Begun { .. }));
-        assert!(rig.lease.is_past(&SessionId::from_key(&first.key).unwrap()));
-        assert!(!rig.lease.is_past(&SessionId::from_key(&second.key).unwrap()));
+        assert!(harness.lease.is_past(&SessionId::from_key(&first.key).unwrap()));
+        assert!(!harness.lease.is_past(&SessionId::from_key(&second.key).unwrap()));
     }
 
     #[test]
     fn a_forgotten_renewal_prolongs_nothing() {
-        let mut rig = Rig::held();
-        let until = rig.lease.until();
-        let (renewal, now) = rig.next();
+        let mut harness = Harness::held();
+        let until = harness.lease.until();
+        let (renewal, now) = harness.next();
         let stranger = value(&renewal).replace("\"number\":1", "\"number\":77");
         let entry = Entry { key: renewal.key.clone(), revision: Revision::new(3), value: Some(stranger) };
-        assert_eq!(rig.entry(&entry, now), Change::Renewed { revision: Revision::new(3) });
-        assert_eq!(rig.lease.until(), until);
+        assert_eq!(harness.entry(&entry, now), Change::Renewed { revision: Revision::new(3) });
+        assert_eq!(harness.lease.until(), until);
         // The next one is sent at once, at the new revision.
-        let (next, at) = rig.next();
+        let (next, at) = harness.next();
         assert_eq!(at, now);
         assert!(matches!(next.action, Action::Update { revision, .. } if revision == Revision::new(3)));
     }

@@ -1,179 +1,191 @@
 //! Choice of the channel of a command, its time limits, and the verdicts and events that follow.
 #![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
-mod rig;
+mod harness;
 
 use std::time::Duration;
 
+use harness::{Harness, LITE, Reply, by, device, secs, setpoint, stored};
 use mysa_proto::{Change, Channel, Mode, Model};
 use mysa_session::{CommandChannel, DeliveryStage, Event, Level, Refused, Settings, Start, Verdict};
-use rig::{LITE, Reply, Rig, by, device, secs, setpoint, stored};
 
 #[test]
 fn a_command_waits_for_mqtt_for_eight_seconds_or_a_third_of_its_time() {
     // A third of the time until the last moment to send, 2 s before the deadline: 4 s of 14 s, at most 8 s.
     for (time, waits) in [(30, 8_000), (14, 4_000)] {
-        let mut rig = Rig::live();
-        rig.cloud.upgrade = Some(503);
-        rig.cut();
-        rig.run(Duration::from_millis(100));
-        assert_ne!(rig.session.service().level, Level::RestOnly, "MQTT may still return");
-        let (asked, now) = (rig.mono, rig.now());
-        let id = rig.session.command(now, device(LITE), setpoint(21.0), Some(secs(time))).unwrap();
-        rig.run(secs(time + 1));
-        let sent: Vec<_> = rig.log.updates.iter().map(|(at, _)| (*at - asked).as_millis()).collect();
+        let mut harness = Harness::live();
+        harness.cloud.upgrade = Some(503);
+        harness.cut();
+        harness.run(Duration::from_millis(100));
+        assert_ne!(harness.session.service().level, Level::RestOnly, "MQTT may still return");
+        let (asked, now) = (harness.mono, harness.now());
+        let id = harness.session.command(now, device(LITE), setpoint(21.0), Some(secs(time))).unwrap();
+        harness.run(secs(time + 1));
+        let sent: Vec<_> = harness.log.updates.iter().map(|(at, _)| (*at - asked).as_millis()).collect();
         assert_eq!(sent, [waits], "with {time} s");
-        assert!(rig.verdict(id).is_confirmed());
+        assert!(harness.verdict(id).is_confirmed());
     }
 }
 
 #[test]
 fn where_mqtt_is_the_only_channel_a_denial_of_an_earlier_run_is_tried_again() {
     let mut kept = stored();
-    kept.publish_denied_at = Some(rig::START / 1_000 - 60);
-    let mut rig = Rig::with(Settings::default(), Start::Resume { stored: kept.clone(), password: None }, 0);
+    kept.publish_denied_at = Some(harness::START / 1_000 - 60);
+    let mut harness =
+        Harness::with(Settings::default(), Start::Resume { stored: kept.clone(), password: None }, 0);
     // A Baseboard V1 is reached by MQTT only.
-    rig.cloud.devices = vec![(LITE.into(), "BB-V1-1".into())];
-    rig.stored = Some(kept);
-    rig.run(secs(10));
-    rig.set(LITE, 21.0);
-    rig.run(secs(2));
-    assert_eq!((rig.commands().len(), rig.log.updates.len()), (1, 0));
+    harness.cloud.devices = vec![(LITE.into(), "BB-V1-1".into())];
+    harness.stored = Some(kept);
+    harness.run(secs(10));
+    harness.set(LITE, 21.0);
+    harness.run(secs(2));
+    assert_eq!((harness.commands().len(), harness.log.updates.len()), (1, 0));
 }
 
 #[test]
 fn where_mqtt_is_chosen_and_denies_commands_they_are_refused_once_that_is_known() {
-    let mut rig = Rig::resume(by(CommandChannel::Mqtt));
-    rig.cloud.broker.close_on_publish = true;
-    rig.run(secs(10));
+    let mut harness = Harness::resume(by(CommandChannel::Mqtt));
+    harness.cloud.broker.close_on_publish = true;
+    harness.run(secs(10));
     let verdicts: Vec<Verdict> = (0..5)
         .map(|_| {
-            let id = rig.set(LITE, 21.0);
-            rig.run(secs(60));
-            rig.verdict(id)
+            let id = harness.set(LITE, 21.0);
+            harness.run(secs(60));
+            harness.verdict(id)
         })
         .collect();
     assert!(matches!(verdicts[0], Verdict::Unconfirmed { .. }), "{verdicts:?}");
     // Three failures in a row make MQTT read-only (`Settings::read_only_after`).
     assert_eq!(verdicts[4], Verdict::Refused(Refused::NotPermitted), "{verdicts:?}");
-    assert!(rig.log.updates.is_empty());
+    assert!(harness.log.updates.is_empty());
 }
 
 #[test]
 fn a_publish_that_failed_is_not_published_again_where_mqtt_is_the_only_channel() {
-    let mut rig = Rig::resume(by(CommandChannel::Mqtt));
-    rig.run(secs(10));
-    rig.cloud.broker.close_on_publish = true;
-    let id = rig.set(LITE, 21.0);
-    rig.run(secs(35));
-    assert!(matches!(rig.verdict(id), Verdict::Unconfirmed { .. }), "{}", rig.verdict(id));
-    assert_eq!((rig.commands().len(), rig.log.updates.len()), (1, 0));
+    let mut harness = Harness::resume(by(CommandChannel::Mqtt));
+    harness.run(secs(10));
+    harness.cloud.broker.close_on_publish = true;
+    let id = harness.set(LITE, 21.0);
+    harness.run(secs(35));
+    assert!(matches!(harness.verdict(id), Verdict::Unconfirmed { .. }), "{}", harness.verdict(id));
+    assert_eq!((harness.commands().len(), harness.log.updates.len()), (1, 0));
 }
 
 #[test]
 fn where_both_channels_have_failed_mqtt_is_tried_again() {
-    let mut rig = Rig::live();
-    rig.cloud.broker.close_on_publish = true;
-    rig.cloud.update = Reply::Status(500, "");
-    let first = rig.set(LITE, 21.0);
-    rig.run(secs(60));
-    assert_eq!((rig.commands().len(), rig.log.updates.len()), (1, 1));
-    assert!(matches!(rig.verdict(first), Verdict::Unconfirmed { .. }), "{}", rig.verdict(first));
+    let mut harness = Harness::live();
+    harness.cloud.broker.close_on_publish = true;
+    harness.cloud.update = Reply::Status(500, "");
+    let first = harness.set(LITE, 21.0);
+    harness.run(secs(60));
+    assert_eq!((harness.commands().len(), harness.log.updates.len()), (1, 1));
+    assert!(matches!(harness.verdict(first), Verdict::Unconfirmed { .. }), "{}", harness.verdict(first));
     // Only MQTT recovers.
-    rig.cloud.broker.close_on_publish = false;
-    let second = rig.set(LITE, 22.0);
-    rig.run(secs(60));
-    assert_eq!((rig.commands().len(), rig.log.updates.len()), (2, 1));
-    assert!(rig.verdict(second).is_confirmed(), "{}", rig.verdict(second));
+    harness.cloud.broker.close_on_publish = false;
+    let second = harness.set(LITE, 22.0);
+    harness.run(secs(60));
+    assert_eq!((harness.commands().len(), harness.log.updates.len()), (2, 1));
+    assert!(harness.verdict(second).is_confirmed(), "{}", harness.verdict(second));
 }
 
 #[test]
 fn a_denial_of_an_earlier_run_does_not_outlive_the_structured_service() {
     let mut kept = stored();
-    kept.publish_denied_at = Some(rig::START / 1_000 - 60);
-    let mut rig = Rig::with(Settings::default(), Start::Resume { stored: kept.clone(), password: None }, 0);
-    rig.stored = Some(kept);
-    rig.cloud.update = Reply::Status(500, "");
-    rig.run(secs(10));
+    kept.publish_denied_at = Some(harness::START / 1_000 - 60);
+    let mut harness =
+        Harness::with(Settings::default(), Start::Resume { stored: kept.clone(), password: None }, 0);
+    harness.stored = Some(kept);
+    harness.cloud.update = Reply::Status(500, "");
+    harness.run(secs(10));
     let verdicts = [21.0, 22.0].map(|degrees| {
-        let id = rig.set(LITE, degrees);
-        rig.run(secs(60));
-        rig.verdict(id)
+        let id = harness.set(LITE, degrees);
+        harness.run(secs(60));
+        harness.verdict(id)
     });
-    assert_eq!((rig.log.updates.len(), rig.commands().len()), (1, 1));
+    assert_eq!((harness.log.updates.len(), harness.commands().len()), (1, 1));
     assert!(!verdicts[0].is_confirmed() && verdicts[1].is_confirmed(), "{verdicts:?}");
 }
 
 /// The broker has stopped reading, and would act on the first setpoint when it continues.
 #[test]
 fn a_connection_that_may_hold_an_older_command_ends_before_a_newer_one_goes_by_the_other_channel() {
-    let mut rig = Rig::live();
-    rig.cloud.dead = true;
-    let first = rig.set(LITE, 21.0);
+    let mut harness = Harness::live();
+    harness.cloud.dead = true;
+    let first = harness.set(LITE, 21.0);
     // Messages still arrive, so the missing acknowledgement counts as a denial.
-    while rig.log.updates.is_empty() {
-        rig.run(secs(1));
-        rig.retained(LITE, "{}");
+    while harness.log.updates.is_empty() {
+        harness.run(secs(1));
+        harness.retained(LITE, "{}");
     }
-    rig.run(secs(5));
-    assert!(rig.verdict(first).is_confirmed(), "{}", rig.verdict(first));
-    assert_eq!((rig.log.closes, rig.open_sockets()), (0, 1), "the unread publish has the same values");
-    let second = rig.set(LITE, 22.0);
-    rig.run(secs(4));
-    assert_eq!(rig.log.closes, 1);
-    assert!(rig.verdict(second).is_confirmed(), "{}", rig.verdict(second));
+    harness.run(secs(5));
+    assert!(harness.verdict(first).is_confirmed(), "{}", harness.verdict(first));
+    assert_eq!(
+        (harness.log.closes, harness.open_sockets()),
+        (0, 1),
+        "the unread publish has the same values"
+    );
+    let second = harness.set(LITE, 22.0);
+    harness.run(secs(4));
+    assert_eq!(harness.log.closes, 1);
+    assert!(harness.verdict(second).is_confirmed(), "{}", harness.verdict(second));
 }
 
 #[test]
 fn an_unconfirmed_verdict_contains_the_observed_values() {
-    let mut rig = Rig::live();
-    rig.status(LITE, 23.0);
-    rig.run(secs(3));
-    rig.cloud.device_acks = false;
-    rig.cloud.device_applies = false;
-    let unanswered = rig.set(LITE, 21.5);
-    rig.run(secs(31));
-    let Verdict::Unconfirmed { seen, .. } = rig.verdict(unanswered) else {
-        panic!("{}", rig.verdict(unanswered))
+    let mut harness = Harness::live();
+    harness.status(LITE, 23.0);
+    harness.run(secs(3));
+    harness.cloud.device_acks = false;
+    harness.cloud.device_applies = false;
+    let unanswered = harness.set(LITE, 21.5);
+    harness.run(secs(31));
+    let Verdict::Unconfirmed { seen, .. } = harness.verdict(unanswered) else {
+        panic!("{}", harness.verdict(unanswered))
     };
     assert_eq!(seen, Change::default(), "values from before the command are not evidence");
 
-    let refused = rig.set(LITE, 22.0);
-    rig.run(secs(5));
-    rig.status(LITE, 17.0);
-    rig.run(secs(26));
-    let Verdict::Unconfirmed { seen, .. } = rig.verdict(refused) else { panic!("{}", rig.verdict(refused)) };
+    let refused = harness.set(LITE, 22.0);
+    harness.run(secs(5));
+    harness.status(LITE, 17.0);
+    harness.run(secs(26));
+    let Verdict::Unconfirmed { seen, .. } = harness.verdict(refused) else {
+        panic!("{}", harness.verdict(refused))
+    };
     assert_eq!(seen, setpoint(17.0));
 }
 
 #[test]
 fn a_command_carries_the_users_id_unless_another_sender_is_chosen() {
-    let mut rig = Rig::live();
-    rig.set(LITE, 21.0);
-    rig.run(secs(5));
-    assert!(rig.commands()[0].3.contains("11111111-1111-4111-8111-111111111111"), "{}", rig.commands()[0].3);
+    let mut harness = Harness::live();
+    harness.set(LITE, 21.0);
+    harness.run(secs(5));
+    assert!(
+        harness.commands()[0].3.contains("11111111-1111-4111-8111-111111111111"),
+        "{}",
+        harness.commands()[0].3
+    );
 }
 
 #[test]
 fn a_thermostat_that_heats_while_it_is_off_is_announced_once() {
-    let mut rig = Rig::live();
-    let now = rig.now();
-    let id = rig.session.command(now, device(LITE), Change::mode(Mode::Off), None).unwrap();
-    rig.run(secs(5));
-    assert!(rig.verdict(id).is_confirmed(), "{}", rig.verdict(id));
-    let announced = |rig: &Rig| {
-        rig.events.iter().filter(|(_, event)| matches!(event, Event::Contradiction { .. })).count()
+    let mut harness = Harness::live();
+    let now = harness.now();
+    let id = harness.session.command(now, device(LITE), Change::mode(Mode::Off), None).unwrap();
+    harness.run(secs(5));
+    assert!(harness.verdict(id).is_confirmed(), "{}", harness.verdict(id));
+    let announced = |harness: &Harness| {
+        harness.events.iter().filter(|(_, event)| matches!(event, Event::Contradiction { .. })).count()
     };
     for _ in 0..5 {
-        rig.status(LITE, 19.0);
-        rig.run(secs(10));
+        harness.status(LITE, 19.0);
+        harness.run(secs(10));
     }
-    assert_eq!(announced(&rig), 0, "the event must wait for the delay");
+    assert_eq!(announced(&harness), 0, "the event must wait for the delay");
     for _ in 0..12 {
-        rig.status(LITE, 19.0);
-        rig.run(secs(10));
+        harness.status(LITE, 19.0);
+        harness.run(secs(10));
     }
-    assert_eq!(announced(&rig), 1);
+    assert_eq!(announced(&harness), 1);
 }
 
 #[test]
@@ -181,34 +193,35 @@ fn a_refusal_of_an_earlier_run_does_not_matter_while_a_refresh_token_is_kept() {
     let mut kept = stored();
     kept.refused = Some("NotAuthorizedException".into());
     let start = Start::Resume { stored: kept.clone(), password: None };
-    let mut rig = Rig::with(Settings::default(), start, 0);
-    rig.stored = Some(kept);
-    rig.run(secs(10));
-    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+    let mut harness = Harness::with(Settings::default(), start, 0);
+    harness.stored = Some(kept);
+    harness.run(secs(10));
+    assert_eq!(harness.session.service().level, Level::Live, "{}", harness.session.service());
 }
 
 #[test]
 fn pings_are_sent_at_three_quarters_of_the_keep_alive() {
-    let mut rig = Rig::live();
-    let since = rig.mono;
-    rig.cloud.dead = true;
+    let mut harness = Harness::live();
+    let since = harness.mono;
+    harness.cloud.dead = true;
     // The connection is silent, so it is given up after the next ping times out.
-    while rig.log.closes == 0 {
-        rig.run(Duration::from_millis(100));
-        assert!(rig.mono - since < secs(90), "within one and a half keep-alives");
+    while harness.log.closes == 0 {
+        harness.run(Duration::from_millis(100));
+        assert!(harness.mono - since < secs(90), "within one and a half keep-alives");
     }
-    assert!(rig.mono - since > secs(40), "{:?}", rig.mono - since);
+    assert!(harness.mono - since > secs(40), "{:?}", harness.mono - since);
 }
 
 #[test]
 fn a_message_causes_an_event_with_its_changes_and_none_without_changes() {
-    let mut rig = Rig::live();
-    rig.status(LITE, 22.0);
-    rig.run(secs(2));
-    rig.status(LITE, 23.0);
-    rig.run(secs(2));
-    let changed = |rig: &Rig| {
-        rig.events
+    let mut harness = Harness::live();
+    harness.status(LITE, 22.0);
+    harness.run(secs(2));
+    harness.status(LITE, 23.0);
+    harness.run(secs(2));
+    let changed = |harness: &Harness| {
+        harness
+            .events
             .iter()
             .filter_map(|(_, event)| match event {
                 Event::Device { about, .. } => Some(*about),
@@ -216,26 +229,26 @@ fn a_message_causes_an_event_with_its_changes_and_none_without_changes() {
             })
             .collect::<Vec<bool>>()
     };
-    let before = changed(&rig);
+    let before = changed(&harness);
     assert_eq!(before.last(), Some(&false), "{before:?}");
     assert!(before.contains(&true), "the device list changed the record");
-    rig.status(LITE, 24.0);
-    rig.run(secs(2));
-    assert_eq!(changed(&rig).len(), before.len() + 1);
+    harness.status(LITE, 24.0);
+    harness.run(secs(2));
+    assert_eq!(changed(&harness).len(), before.len() + 1);
 }
 
 #[test]
 fn going_stale_is_an_event_although_no_field_changes() {
-    let mut rig = Rig::live();
-    rig.cloud.sends_at_ping = false;
-    rig.cloud.setpoints.insert(LITE.into(), (19.0, rig.truth_secs()));
-    rig.status(LITE, 20.0);
-    rig.run(secs(10));
-    let before = rig.events.len();
-    rig.run(secs(800));
-    assert!(rig.session.device(device(LITE)).unwrap().is_stale());
+    let mut harness = Harness::live();
+    harness.cloud.sends_at_ping = false;
+    harness.cloud.setpoints.insert(LITE.into(), (19.0, harness.truth_secs()));
+    harness.status(LITE, 20.0);
+    harness.run(secs(10));
+    let before = harness.events.len();
+    harness.run(secs(800));
+    assert!(harness.session.device(device(LITE)).unwrap().is_stale());
     assert!(
-        rig.events[before..].iter().any(
+        harness.events[before..].iter().any(
             |(_, event)| matches!(event, Event::Device { about: true, changes, .. } if changes.is_empty())
         )
     );
@@ -243,56 +256,57 @@ fn going_stale_is_an_event_although_no_field_changes() {
 
 #[test]
 fn a_restarted_thermostat_gets_no_request_for_three_seconds() {
-    let mut rig = Rig::live();
-    rig.run(secs(20));
-    let leases = |rig: &Rig| rig.log.publishes.iter().filter(|p| p.3.contains("\"MsgType\":11")).count();
-    let before = leases(&rig);
+    let mut harness = Harness::live();
+    harness.run(secs(20));
+    let leases =
+        |harness: &Harness| harness.log.publishes.iter().filter(|p| p.3.contains("\"MsgType\":11")).count();
+    let before = leases(&harness);
     let boot = r#"{"device":"a0b1c2d3e4f7","timestamp":1767323075,"MsgType":10,"bootCount":77,"version":"3.17.4.1"}"#;
-    rig.publish_from(LITE, boot, Duration::ZERO);
-    rig.run(Duration::from_millis(2_990));
-    assert_eq!(leases(&rig), before);
-    rig.run(Duration::from_millis(3_100));
-    assert_eq!(leases(&rig), before + 1);
+    harness.publish_from(LITE, boot, Duration::ZERO);
+    harness.run(Duration::from_millis(2_990));
+    assert_eq!(leases(&harness), before);
+    harness.run(Duration::from_millis(3_100));
+    assert_eq!(leases(&harness), before + 1);
 }
 
 #[test]
 fn a_thermostat_whose_record_cannot_be_read_is_not_removed() {
-    let mut rig = Rig::live();
-    rig.cloud.rest = Reply::Status(200, r#"{"DevicesObj":{"a0b1c2d3e4f7":5}}"#);
-    let before = rig.asked("GET /devices");
-    while rig.asked("GET /devices") < before + 3 {
-        rig.run(secs(60));
-        assert!(rig.mono < secs(7_200), "the device list must be polled");
+    let mut harness = Harness::live();
+    harness.cloud.rest = Reply::Status(200, r#"{"DevicesObj":{"a0b1c2d3e4f7":5}}"#);
+    let before = harness.asked("GET /devices");
+    while harness.asked("GET /devices") < before + 3 {
+        harness.run(secs(60));
+        assert!(harness.mono < secs(7_200), "the device list must be polled");
     }
-    assert_eq!(rig.session.devices().len(), 1);
+    assert_eq!(harness.session.devices().len(), 1);
 }
 
 #[test]
 fn a_command_that_was_queued_before_its_connection_is_blocked_waits_for_it() {
-    let mut rig = Rig::resume(by(CommandChannel::Mqtt));
-    rig.run(secs(10));
-    let (now, conn) = (rig.now(), rig.log.subscribes[0].1);
-    let id = rig.set(LITE, 25.0);
-    rig.session.handle_ws_blocked(now, conn, true);
-    rig.run(secs(3));
-    assert!(rig.commands().is_empty());
-    let now = rig.now();
-    rig.session.handle_ws_blocked(now, conn, false);
-    rig.run(secs(3));
-    assert!(rig.verdict(id).is_confirmed(), "{}", rig.verdict(id));
+    let mut harness = Harness::resume(by(CommandChannel::Mqtt));
+    harness.run(secs(10));
+    let (now, conn) = (harness.now(), harness.log.subscribes[0].1);
+    let id = harness.set(LITE, 25.0);
+    harness.session.handle_ws_blocked(now, conn, true);
+    harness.run(secs(3));
+    assert!(harness.commands().is_empty());
+    let now = harness.now();
+    harness.session.handle_ws_blocked(now, conn, false);
+    harness.run(secs(3));
+    assert!(harness.verdict(id).is_confirmed(), "{}", harness.verdict(id));
 }
 
 #[test]
 fn commands_beyond_the_capacity_are_rejected() {
     let mut settings = Settings::default();
     settings.command_capacity = 2;
-    let mut rig = Rig::resume(settings);
-    rig.run(secs(10));
-    rig.cloud.device_acks = false;
-    rig.cloud.device_applies = false;
+    let mut harness = Harness::resume(settings);
+    harness.run(secs(10));
+    harness.cloud.device_acks = false;
+    harness.cloud.device_applies = false;
     let lock = Change { lock: Some(true), ..Change::default() };
-    let now = rig.now();
-    let mut ask = |change| rig.session.command(now, device(LITE), change, None).is_ok();
+    let now = harness.now();
+    let mut ask = |change| harness.session.command(now, device(LITE), change, None).is_ok();
     assert!(ask(setpoint(21.0)));
     assert!(ask(Change::mode(Mode::Heat)));
     assert!(!ask(lock), "two are undecided");
@@ -300,14 +314,14 @@ fn commands_beyond_the_capacity_are_rejected() {
 
 #[test]
 fn a_message_with_qos_1_is_acknowledged_on_the_connection_it_arrived_on() {
-    let mut rig = Rig::live();
-    let (closes, pubacks) = (rig.log.closes, rig.log.pubacks);
+    let mut harness = Harness::live();
+    let (closes, pubacks) = (harness.log.closes, harness.log.pubacks);
     let status =
-        mysa_testkit::V2Status { setpoint: 23.5, ..mysa_testkit::V2Status::new(LITE, rig.truth_secs()) };
-    rig.publish_from_with_qos_1(LITE, &status.to_string());
-    rig.run(secs(5));
-    assert_eq!((rig.log.closes, rig.log.pubacks), (closes, pubacks + 1));
-    let shown = rig.session.state(device(LITE)).unwrap().setpoint().unwrap().value;
+        mysa_testkit::V2Status { setpoint: 23.5, ..mysa_testkit::V2Status::new(LITE, harness.truth_secs()) };
+    harness.publish_from_with_qos_1(LITE, &status.to_string());
+    harness.run(secs(5));
+    assert_eq!((harness.log.closes, harness.log.pubacks), (closes, pubacks + 1));
+    let shown = harness.session.state(device(LITE)).unwrap().setpoint().unwrap().value;
     assert_eq!(shown.as_degrees(), 23.5);
 }
 
@@ -316,14 +330,14 @@ fn a_command_without_await_effect_is_decided_once_it_is_accepted() {
     for channel in [CommandChannel::Mqtt, CommandChannel::Structured] {
         let mut settings = by(channel);
         settings.await_effect = false;
-        let mut rig = Rig::resume(settings);
+        let mut harness = Harness::resume(settings);
         // Only the acceptance itself can decide the command.
-        (rig.cloud.device_acks, rig.cloud.device_applies, rig.cloud.structured_applies) =
+        (harness.cloud.device_acks, harness.cloud.device_applies, harness.cloud.structured_applies) =
             (false, false, false);
-        rig.run(secs(10));
-        let id = rig.set(LITE, 21.0);
-        rig.run(secs(1));
-        let verdict = rig.verdict(id);
+        harness.run(secs(10));
+        let id = harness.set(LITE, 21.0);
+        harness.run(secs(1));
+        let verdict = harness.verdict(id);
         let Verdict::Unconfirmed { reached: DeliveryStage::Service(by), after, .. } = verdict else {
             panic!("{channel:?}: {verdict}")
         };
@@ -333,14 +347,14 @@ fn a_command_without_await_effect_is_decided_once_it_is_accepted() {
     // Nothing accepts the command, so it lasts until its deadline.
     let mut settings = by(CommandChannel::Mqtt);
     settings.await_effect = false;
-    let mut rig = Rig::resume(settings);
-    rig.run(secs(10));
-    rig.cloud.dead = true;
-    let id = rig.set(LITE, 21.0);
-    rig.run(secs(4));
-    assert!(rig.verdicts(id).is_empty());
-    rig.run(secs(30));
-    let verdict = rig.verdict(id);
+    let mut harness = Harness::resume(settings);
+    harness.run(secs(10));
+    harness.cloud.dead = true;
+    let id = harness.set(LITE, 21.0);
+    harness.run(secs(4));
+    assert!(harness.verdicts(id).is_empty());
+    harness.run(secs(30));
+    let verdict = harness.verdict(id);
     assert!(
         matches!(verdict, Verdict::Unconfirmed { reached: DeliveryStage::Wire(Channel::Mqtt), .. }),
         "{verdict}"
@@ -349,28 +363,28 @@ fn a_command_without_await_effect_is_decided_once_it_is_accepted() {
 
 #[test]
 fn thermostats_that_an_earlier_run_listed_are_commanded_while_rest_is_down() {
-    let mut rig = Rig::new();
-    rig.cloud.rest = Reply::Status(503, "");
-    rig.run(secs(10));
-    assert_eq!((rig.session.service().level, rig.log.dials.len()), (Level::Offline, 0));
+    let mut harness = Harness::new();
+    harness.cloud.rest = Reply::Status(503, "");
+    harness.run(secs(10));
+    assert_eq!((harness.session.service().level, harness.log.dials.len()), (Level::Offline, 0));
     let known = [
         (device(LITE), Model::parse("BB-V2-0-L"), Some("Bedroom".into())),
         (device("a0b1c2d3e4ff"), Model::parse("BB-V1-1"), None),
     ];
-    let now = rig.now();
-    rig.session.assume_devices(now, known.clone());
-    rig.run(secs(10));
-    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
-    let id = rig.set(LITE, 21.0);
-    rig.run(secs(10));
-    assert!(rig.verdict(id).is_confirmed(), "{}", rig.verdict(id));
+    let now = harness.now();
+    harness.session.assume_devices(now, known.clone());
+    harness.run(secs(10));
+    assert_eq!(harness.session.service().level, Level::Live, "{}", harness.session.service());
+    let id = harness.set(LITE, 21.0);
+    harness.run(secs(10));
+    assert!(harness.verdict(id).is_confirmed(), "{}", harness.verdict(id));
     // The device list of the account takes precedence.
-    rig.cloud.rest = Reply::Good;
-    rig.run(secs(3_600));
-    let name = |id: &str| rig.session.device(device(id)).map(|device| device.name().map(str::to_owned));
+    harness.cloud.rest = Reply::Good;
+    harness.run(secs(3_600));
+    let name = |id: &str| harness.session.device(device(id)).map(|device| device.name().map(str::to_owned));
     assert_eq!(name(LITE), Some(Some(format!("Room {LITE}"))));
     assert_eq!(name("a0b1c2d3e4ff"), None);
-    let now = rig.now();
-    rig.session.assume_devices(now, known);
-    assert_eq!(rig.session.devices().len(), 1);
+    let now = harness.now();
+    harness.session.assume_devices(now, known);
+    assert_eq!(harness.session.devices().len(), 1);
 }

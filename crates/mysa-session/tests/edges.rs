@@ -1,11 +1,12 @@
 //! Unusual input, and bounds on what it may cost.
 #![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
-mod rig;
+mod harness;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use harness::{Harness, LITE, device, secs, stored};
 use mysa_cognito::{RefreshToken, Secret};
 use mysa_proto::{Celsius, Change, Mode, Model, UnixTime};
 use mysa_session::{
@@ -15,7 +16,6 @@ use mysa_session::{
 use mysa_sigv4::PresignedUrl;
 use mysa_testkit::{Ack, V2Status};
 use proptest::prelude::*;
-use rig::{LITE, Rig, device, secs, stored};
 
 fn captured() -> Start {
     let url = "wss://a3q27gia9qg3zy-ats.iot.us-east-1.amazonaws.com/mqtt?X-Amz-Algorithm=AWS4-HMAC-SHA256\
@@ -29,182 +29,182 @@ fn captured() -> Start {
 
 #[test]
 fn a_captured_url_suffices_for_statuses_and_commands() {
-    let mut rig = Rig::with(Settings::default(), captured(), 0);
-    rig.run(secs(10));
-    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
-    assert_eq!(rig.log.http.len(), 0);
-    let id = rig.set(LITE, 21.0);
-    rig.run(secs(5));
-    assert!(rig.verdict(id).is_confirmed());
+    let mut harness = Harness::with(Settings::default(), captured(), 0);
+    harness.run(secs(10));
+    assert_eq!(harness.session.service().level, Level::Live, "{}", harness.session.service());
+    assert_eq!(harness.log.http.len(), 0);
+    let id = harness.set(LITE, 21.0);
+    harness.run(secs(5));
+    assert!(harness.verdict(id).is_confirmed());
 }
 
 #[test]
 fn a_session_with_a_captured_url_takes_further_thermostats() {
     let Start::Captured { url, devices } = captured() else { panic!("a captured URL") };
-    let mut rig = Rig::with(Settings::default(), Start::Captured { url, devices: Vec::new() }, 0);
-    rig.run(secs(10));
-    let now = rig.now();
-    rig.session.assume_devices(now, devices.into_iter().map(|(id, model)| (id, model, None)));
-    rig.run(secs(10));
-    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
-    let id = rig.set(LITE, 21.0);
-    rig.run(secs(5));
-    assert!(rig.verdict(id).is_confirmed());
+    let mut harness = Harness::with(Settings::default(), Start::Captured { url, devices: Vec::new() }, 0);
+    harness.run(secs(10));
+    let now = harness.now();
+    harness.session.assume_devices(now, devices.into_iter().map(|(id, model)| (id, model, None)));
+    harness.run(secs(10));
+    assert_eq!(harness.session.service().level, Level::Live, "{}", harness.session.service());
+    let id = harness.set(LITE, 21.0);
+    harness.run(secs(5));
+    assert!(harness.verdict(id).is_confirmed());
 }
 
 #[test]
 fn a_captured_url_that_has_expired_is_reported_as_expired() {
-    let mut rig = Rig::with(Settings::default(), captured(), 0);
-    rig.run(secs(3_600));
-    assert_eq!(rig.session.service().level, Level::Live, "the connection outlives the URL");
-    rig.cut();
-    rig.run(secs(120));
-    assert_eq!(rig.session.service().level, Level::SignInNeeded);
-    assert_eq!(rig.session.service().reason, Reason::CapturedUrlExpired);
-    assert_eq!(rig.log.dials.len(), 1);
+    let mut harness = Harness::with(Settings::default(), captured(), 0);
+    harness.run(secs(3_600));
+    assert_eq!(harness.session.service().level, Level::Live, "the connection outlives the URL");
+    harness.cut();
+    harness.run(secs(120));
+    assert_eq!(harness.session.service().level, Level::SignInNeeded);
+    assert_eq!(harness.session.service().reason, Reason::CapturedUrlExpired);
+    assert_eq!(harness.log.dials.len(), 1);
 }
 
 #[test]
 fn a_session_recovers_after_the_host_slept_for_two_hours() {
     for clock_runs_while_asleep in [false, true] {
-        let mut rig = Rig::live();
+        let mut harness = Harness::live();
         // The broker closed the connection during the sleep, and the close was lost.
-        rig.cut_unnoticed();
+        harness.cut_unnoticed();
         // `CLOCK_BOOTTIME` runs during a suspend, `CLOCK_MONOTONIC` does not.
         if clock_runs_while_asleep {
-            rig.mono += secs(7_200);
+            harness.mono += secs(7_200);
         } else {
-            rig.host_ahead_ms += 7_200_000;
-            rig.truth_ahead_secs += 7_200;
+            harness.host_ahead_ms += 7_200_000;
+            harness.truth_ahead_secs += 7_200;
         }
-        rig.run(secs(90));
-        assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
-        assert_eq!(rig.log.connects.len(), 2);
+        harness.run(secs(90));
+        assert_eq!(harness.session.service().level, Level::Live, "{}", harness.session.service());
+        assert_eq!(harness.log.connects.len(), 2);
     }
 }
 
 #[test]
 fn a_change_during_a_suspend_is_shown_even_if_the_monotonic_clock_stood_still() {
     for clock_runs_while_asleep in [false, true] {
-        let mut rig = Rig::live();
-        rig.cloud.sends_at_ping = false;
-        rig.status(LITE, 20.0);
-        rig.run(secs(10));
-        let shown = |rig: &Rig| {
-            let state = rig.session.state(device(LITE)).unwrap();
+        let mut harness = Harness::live();
+        harness.cloud.sends_at_ping = false;
+        harness.status(LITE, 20.0);
+        harness.run(secs(10));
+        let shown = |harness: &Harness| {
+            let state = harness.session.state(device(LITE)).unwrap();
             state.setpoint().unwrap().value.as_degrees()
         };
-        assert_eq!(shown(&rig), 20.0);
+        assert_eq!(shown(&harness), 20.0);
         if clock_runs_while_asleep {
-            rig.mono += secs(7_200);
+            harness.mono += secs(7_200);
         } else {
-            rig.host_ahead_ms += 7_200_000;
-            rig.truth_ahead_secs += 7_200;
+            harness.host_ahead_ms += 7_200_000;
+            harness.truth_ahead_secs += 7_200;
         }
         // Somebody changed it an hour ago, and only REST shows that.
-        let changed = rig.truth_secs() - 3_600;
-        rig.cloud.setpoints.insert(LITE.into(), (23.0, changed));
-        rig.run(secs(30));
-        assert_eq!(shown(&rig), 23.0, "{clock_runs_while_asleep}");
-        rig.run(secs(1_200));
-        assert_eq!(shown(&rig), 23.0, "{clock_runs_while_asleep}");
+        let changed = harness.truth_secs() - 3_600;
+        harness.cloud.setpoints.insert(LITE.into(), (23.0, changed));
+        harness.run(secs(30));
+        assert_eq!(shown(&harness), 23.0, "{clock_runs_while_asleep}");
+        harness.run(secs(1_200));
+        assert_eq!(shown(&harness), 23.0, "{clock_runs_while_asleep}");
     }
 }
 
 #[test]
 fn a_clock_that_is_set_while_running_does_not_break_signing() {
     for set_ms in [-1_200_000, 1_200_000] {
-        let mut rig = Rig::live();
-        rig.host_ahead_ms += set_ms;
-        rig.run(secs(5));
-        rig.cut();
-        rig.run(secs(30));
-        assert_eq!(rig.session.service().level, Level::Live);
-        let date = rig.log.dials.last().unwrap().1.split("X-Amz-Date=").nth(1).unwrap()[..13].to_owned();
+        let mut harness = Harness::live();
+        harness.host_ahead_ms += set_ms;
+        harness.run(secs(5));
+        harness.cut();
+        harness.run(secs(30));
+        assert_eq!(harness.session.service().level, Level::Live);
+        let date = harness.log.dials.last().unwrap().1.split("X-Amz-Date=").nth(1).unwrap()[..13].to_owned();
         assert_eq!(date, "20260102T0304", "{set_ms}");
     }
 }
 
 #[test]
 fn a_reader_that_stalls_for_an_hour_misses_no_verdict_and_not_the_latest_state() {
-    let mut rig = Rig::live();
+    let mut harness = Harness::live();
     let mut settings_received = 0;
-    rig.paused = true;
-    let id = rig.set(LITE, 21.0);
+    harness.paused = true;
+    let id = harness.set(LITE, 21.0);
     for tick in 0..3_600 {
-        rig.status(LITE, if tick % 2 == 0 { 20.0 } else { 21.0 });
-        rig.run(secs(1));
+        harness.status(LITE, if tick % 2 == 0 { 20.0 } else { 21.0 });
+        harness.run(secs(1));
     }
-    rig.paused = false;
-    rig.run(secs(1));
-    for (_, event) in &rig.events {
+    harness.paused = false;
+    harness.run(secs(1));
+    for (_, event) in &harness.events {
         if let Event::Device { skipped, .. } = event {
             settings_received = settings_received.max(*skipped);
         }
     }
     assert!(settings_received > 3_000, "{settings_received}");
-    assert!(rig.verdict(id).is_confirmed());
-    assert!(rig.events.len() < 300, "{}", rig.events.len());
-    assert_eq!(rig.session.service().level, Level::Live, "pings must continue");
+    assert!(harness.verdict(id).is_confirmed());
+    assert!(harness.events.len() < 300, "{}", harness.events.len());
+    assert_eq!(harness.session.service().level, Level::Live, "pings must continue");
 }
 
 #[test]
 fn a_status_from_before_a_command_does_not_roll_it_back() {
-    let mut rig = Rig::live();
-    rig.status(LITE, 19.0);
-    rig.run(secs(5));
-    let old = rig.truth_secs() - 3;
-    let id = rig.set(LITE, 22.0);
-    rig.run(secs(2));
-    assert!(rig.verdict(id).is_confirmed());
+    let mut harness = Harness::live();
+    harness.status(LITE, 19.0);
+    harness.run(secs(5));
+    let old = harness.truth_secs() - 3;
+    let id = harness.set(LITE, 22.0);
+    harness.run(secs(2));
+    assert!(harness.verdict(id).is_confirmed());
     let status = V2Status { setpoint: 19.0, ..V2Status::new(LITE, old) };
-    rig.publish_from(LITE, &status.to_string(), Duration::ZERO);
-    rig.run(secs(2));
-    let setpoint = rig.session.state(device(LITE)).unwrap().setpoint().unwrap().value;
+    harness.publish_from(LITE, &status.to_string(), Duration::ZERO);
+    harness.run(secs(2));
+    let setpoint = harness.session.state(device(LITE)).unwrap().setpoint().unwrap().value;
     assert_eq!(setpoint, Celsius::from_hundredths(2_200));
 }
 
 #[test]
 fn an_acknowledgement_without_resp_id_leaves_the_command_open() {
-    let mut rig = Rig::live();
-    rig.cloud.device_acks = false;
-    rig.cloud.device_applies = false;
-    let id = rig.set(LITE, 21.5);
-    rig.run(secs(2));
-    let at = rig.truth_secs();
+    let mut harness = Harness::live();
+    harness.cloud.device_acks = false;
+    harness.cloud.device_applies = false;
+    let id = harness.set(LITE, 21.5);
+    harness.run(secs(2));
+    let at = harness.truth_secs();
     let ack = Ack::new(LITE, at, 12_345, 21.5);
     // The first is unsolicited, the second answers another client's command.
     for ack in [Ack { resp_id: None, ..ack }, ack] {
-        rig.publish_from(LITE, &ack.to_string(), Duration::ZERO);
+        harness.publish_from(LITE, &ack.to_string(), Duration::ZERO);
     }
-    rig.run(secs(2));
-    assert_eq!(rig.verdicts(id), []);
+    harness.run(secs(2));
+    assert_eq!(harness.verdicts(id), []);
 }
 
 #[test]
 fn unreadable_messages_are_reported_and_the_connection_stays() {
-    let mut rig = Rig::live();
+    let mut harness = Harness::live();
     // mysotherm has seen payloads that end after `"body":`.
     for message in ["", "{\"msg\":40,\"body\":", "\u{1}", "[]", "{\"msg\":\"x\"}"] {
-        rig.publish_from(LITE, message, Duration::ZERO);
+        harness.publish_from(LITE, message, Duration::ZERO);
     }
-    rig.status(LITE, 23.0);
-    rig.run(secs(2));
-    assert_eq!(rig.log.connects.len(), 1);
-    assert!(rig.events.iter().any(|(_, event)| matches!(event, Event::Unreadable { .. })));
-    assert_eq!(rig.session.state(device(LITE)).unwrap().setpoint().unwrap().value.as_degrees(), 23.0);
+    harness.status(LITE, 23.0);
+    harness.run(secs(2));
+    assert_eq!(harness.log.connects.len(), 1);
+    assert!(harness.events.iter().any(|(_, event)| matches!(event, Event::Unreadable { .. })));
+    assert_eq!(harness.session.state(device(LITE)).unwrap().setpoint().unwrap().value.as_degrees(), 23.0);
 }
 
 #[test]
 fn a_read_only_session_refuses_each_command() {
     let mut settings = Settings::default();
     settings.read_only = true;
-    let mut rig = Rig::resume(settings);
-    rig.run(secs(10));
-    assert_eq!(rig.session.service().level, Level::ReadOnly);
-    let id = rig.set(LITE, 21.0);
-    rig.run(secs(1));
-    assert!(matches!(rig.verdict(id), Verdict::Refused(_)));
+    let mut harness = Harness::resume(settings);
+    harness.run(secs(10));
+    assert_eq!(harness.session.service().level, Level::ReadOnly);
+    let id = harness.set(LITE, 21.0);
+    harness.run(secs(1));
+    assert!(matches!(harness.verdict(id), Verdict::Refused(_)));
 }
 
 #[test]
@@ -215,13 +215,13 @@ fn a_read_only_session_writes_no_settings() {
     for (read_only, sent) in [(true, 0), (false, 1)] {
         let mut settings = Settings::default();
         settings.read_only = read_only;
-        let mut rig = Rig::resume(settings);
-        rig.run(secs(10));
-        let now = rig.now();
-        let write = rig.session.write_settings(now, rest::set_lock(device(LITE), true)).unwrap();
-        rig.run(secs(2));
-        assert_eq!(rig.asked(&format!("/devices/{LITE}")), sent);
-        let refused = rig.events.iter().any(|(_, event)| {
+        let mut harness = Harness::resume(settings);
+        harness.run(secs(10));
+        let now = harness.now();
+        let write = harness.session.write_settings(now, rest::set_lock(device(LITE), true)).unwrap();
+        harness.run(secs(2));
+        assert_eq!(harness.asked(&format!("/devices/{LITE}")), sent);
+        let refused = harness.events.iter().any(|(_, event)| {
             matches!(event, Event::Response { id, result: Err(RequestError::ReadOnly) } if *id == write)
         });
         assert_eq!(refused, read_only);
@@ -230,10 +230,10 @@ fn a_read_only_session_writes_no_settings() {
 
 #[test]
 fn nothing_secret_prints() {
-    let mut rig = Rig::live();
-    rig.status(LITE, 20.0);
-    rig.run(secs(1));
-    let printed = format!("{:?} {:?} {:?}", rig.session, rig.events, rig.stored);
+    let mut harness = Harness::live();
+    harness.status(LITE, 20.0);
+    harness.run(secs(1));
+    let printed = format!("{:?} {:?} {:?}", harness.session, harness.events, harness.stored);
     assert!(!printed.contains("CANARY"), "{printed}");
     let start = Start::Password { username: "CANARY@example.org".into(), password: "CANARY".into() };
     let now = Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1) };
@@ -248,36 +248,36 @@ fn nothing_secret_prints() {
 #[test]
 fn the_same_inputs_give_the_same_outputs() {
     let run = || {
-        let mut rig = Rig::new();
-        rig.run(secs(3_600));
-        rig.set(LITE, 21.0);
-        rig.cut();
-        rig.run(secs(3_600));
-        (rig.log.dials, rig.log.publishes, format!("{:?}", rig.events))
+        let mut harness = Harness::new();
+        harness.run(secs(3_600));
+        harness.set(LITE, 21.0);
+        harness.cut();
+        harness.run(secs(3_600));
+        (harness.log.dials, harness.log.publishes, format!("{:?}", harness.events))
     };
     assert_eq!(run(), run());
 }
 
 #[test]
 fn a_status_does_not_allocate() {
-    let mut rig = Rig::live();
-    rig.status(LITE, 20.0);
-    rig.run(secs(1));
-    rig.keep_bytes = true;
-    rig.status(LITE, 20.5);
-    rig.run(secs(1));
-    let (conn, bytes) = rig.kept.pop().unwrap();
-    let now = rig.now();
+    let mut harness = Harness::live();
+    harness.status(LITE, 20.0);
+    harness.run(secs(1));
+    harness.keep_bytes = true;
+    harness.status(LITE, 20.5);
+    harness.run(secs(1));
+    let (conn, bytes) = harness.kept.pop().unwrap();
+    let now = harness.now();
     // Repeated once, so queues reach their size before the measurement.
-    rig.session.handle_ws_bytes(now, conn, &bytes);
-    while rig.session.poll_output().is_some() {}
+    harness.session.handle_ws_bytes(now, conn, &bytes);
+    while harness.session.poll_output().is_some() {}
     let setpoint = bytes.windows(4).position(|four| four == b"20.5").unwrap();
     let mut other = bytes.clone();
     other[setpoint + 1] = b'1';
     let mut events = 0;
     let cost = allocation_counter::measure(|| {
-        rig.session.handle_ws_bytes(now, conn, &other);
-        while let Some(Output::Event(Event::Device { .. })) = rig.session.poll_output() {
+        harness.session.handle_ws_bytes(now, conn, &other);
+        while let Some(Output::Event(Event::Device { .. })) = harness.session.poll_output() {
             events += 1;
         }
     });
@@ -287,14 +287,15 @@ fn a_status_does_not_allocate() {
 #[test]
 fn a_session_uses_little_memory() {
     let held = |count: u32| {
-        let mut rig = Rig::new();
-        rig.cloud.devices = (0..count).map(|n| (format!("a0b1c2d3{n:04x}"), "BB-V2-0-L".into())).collect();
-        rig.run(secs(1_800));
+        let mut harness = Harness::new();
+        harness.cloud.devices =
+            (0..count).map(|n| (format!("a0b1c2d3{n:04x}"), "BB-V2-0-L".into())).collect();
+        harness.run(secs(1_800));
         for n in 0..count {
-            rig.status(&format!("a0b1c2d3{n:04x}"), 20.0);
+            harness.status(&format!("a0b1c2d3{n:04x}"), 20.0);
         }
-        rig.run(secs(2));
-        let session = rig.session;
+        harness.run(secs(2));
+        let session = harness.session;
         let heap = allocation_counter::measure(|| drop(session)).bytes_current;
         i64::try_from(size_of::<Session>()).unwrap() - heap
     };
@@ -407,7 +408,7 @@ proptest! {
     fn calls_in_any_order_are_harmless_and_every_command_has_one_verdict(
         calls in prop::collection::vec(call(), 0..120)
     ) {
-        let (mut mono, mut wall) = (Duration::from_secs(1), rig::START);
+        let (mut mono, mut wall) = (Duration::from_secs(1), harness::START);
         let at = |mono: Duration, wall: i64| Now { mono, wall: UnixTime::from_millis(wall) };
         let start = Start::Resume { stored: stored(), password: Some("hunter2".into()) };
         let mut session = Session::new(Settings::default(), Environment::mysa(), start, [7; 32], at(mono, wall));
@@ -429,9 +430,9 @@ proptest! {
                     prop_assert!(due.is_none_or(|due| due.at > mono), "no progress: {due:?} at {mono:?}");
                 }
                 Call::Back => session.handle_timeout(at(mono / 2, wall)),
-                Call::WallJump(by) => wall = rig::START.saturating_add(by / 1_000),
+                Call::WallJump(by) => wall = harness::START.saturating_add(by / 1_000),
                 Call::Http { status, body } => {
-                    let body = if body == "TOKENS" { rig::tokens(1) } else { body.into() };
+                    let body = if body == "TOKENS" { harness::tokens(1) } else { body.into() };
                     let answer = HttpAnswer { status, body: body.as_bytes(), ..HttpAnswer::default() };
                     if let Some(id) = received.https.pop() {
                         session.handle_http(now, id, HttpResult::Answer(answer));
@@ -508,25 +509,27 @@ proptest! {
 
 #[test]
 fn awaited_requests_are_never_dropped_and_are_bounded() {
-    let mut rig = Rig::live();
-    rig.paused = true;
+    let mut harness = Harness::live();
+    harness.paused = true;
     let (mut commands, mut requests) = (Vec::new(), Vec::new());
     for n in 0..2_000 {
-        let now = rig.now();
+        let now = harness.now();
         let change = Change::setpoint(Celsius::from_hundredths(1_500 + n % 20 * 50));
-        commands.extend(rig.session.command(now, device(LITE), change, None));
-        requests.extend(rig.session.request(now, mysa_proto::rest::homes()));
-        rig.publish_from(LITE, "{", Duration::ZERO);
-        rig.run(secs(1));
+        commands.extend(harness.session.command(now, device(LITE), change, None));
+        requests.extend(harness.session.request(now, mysa_proto::rest::homes()));
+        harness.publish_from(LITE, "{", Duration::ZERO);
+        harness.run(secs(1));
     }
     assert!((100..=512).contains(&commands.len()), "{}", commands.len());
     assert!((10..=32).contains(&requests.len()), "{}", requests.len());
-    rig.paused = false;
-    rig.run(secs(60));
-    commands.into_iter().for_each(|id| drop(rig.verdict(id)));
-    let answered = rig.events.iter().filter(|(_, event)| matches!(event, Event::Response { .. })).count();
+    harness.paused = false;
+    harness.run(secs(60));
+    commands.into_iter().for_each(|id| drop(harness.verdict(id)));
+    let answered = harness.events.iter().filter(|(_, event)| matches!(event, Event::Response { .. })).count();
     assert_eq!(answered, requests.len());
-    assert!(rig.events.iter().any(|(_, event)| matches!(event, Event::Dropped { count } if *count > 1_000)));
+    assert!(
+        harness.events.iter().any(|(_, event)| matches!(event, Event::Dropped { count } if *count > 1_000))
+    );
 }
 
 #[test]
@@ -539,45 +542,48 @@ fn a_session_is_live_an_hour_after_a_day_of_random_faults() {
             state ^= state << 17;
             state % below
         };
-        let mut rig = Rig::new();
+        let mut harness = Harness::new();
         let mut given = Vec::new();
         for _ in 0..24 * 12 {
             let yes = random(4) == 0;
             match random(14) {
-                0 => rig.cloud.http = !yes,
-                1 => rig.cloud.upgrade = yes.then_some(403),
-                2 => rig.cloud.broker.puback = !yes,
-                3 => rig.cloud.broker.close_on_publish = yes,
-                4 => rig.cloud.close_after_connack = yes.then_some(Duration::from_millis(30)),
-                5 => rig.cloud.broker.suback = !yes,
-                6 => rig.cloud.dead = yes,
-                7 => rig.cloud.device_acks = !yes,
-                8 => rig.cloud.rest = if yes { rig::Reply::Status(500, "{}") } else { rig::Reply::Good },
-                9 => rig.cloud.refresh = if yes { rig::Reply::Timeout } else { rig::Reply::Good },
-                10 => rig.cut(),
-                11 => rig.host_ahead_ms += i64::try_from(random(7_200_000)).unwrap() - 3_600_000,
-                12 => rig.cloud.credentials_life = if yes { 120 } else { 3_600 },
-                _ => given.push(rig.set(LITE, 15.0)),
+                0 => harness.cloud.http = !yes,
+                1 => harness.cloud.upgrade = yes.then_some(403),
+                2 => harness.cloud.broker.puback = !yes,
+                3 => harness.cloud.broker.close_on_publish = yes,
+                4 => harness.cloud.close_after_connack = yes.then_some(Duration::from_millis(30)),
+                5 => harness.cloud.broker.suback = !yes,
+                6 => harness.cloud.dead = yes,
+                7 => harness.cloud.device_acks = !yes,
+                8 => {
+                    harness.cloud.rest =
+                        if yes { harness::Reply::Status(500, "{}") } else { harness::Reply::Good }
+                }
+                9 => harness.cloud.refresh = if yes { harness::Reply::Timeout } else { harness::Reply::Good },
+                10 => harness.cut(),
+                11 => harness.host_ahead_ms += i64::try_from(random(7_200_000)).unwrap() - 3_600_000,
+                12 => harness.cloud.credentials_life = if yes { 120 } else { 3_600 },
+                _ => given.push(harness.set(LITE, 15.0)),
             }
-            rig.run(secs(1 + random(600)));
+            harness.run(secs(1 + random(600)));
         }
-        rig.cloud.http = true;
-        rig.cloud.upgrade = None;
-        rig.cloud.broker.puback = true;
-        rig.cloud.broker.close_on_publish = false;
-        rig.cloud.close_after_connack = None;
-        rig.cloud.broker.suback = true;
-        rig.cloud.dead = false;
-        rig.cloud.rest = rig::Reply::Good;
-        rig.cloud.refresh = rig::Reply::Good;
-        rig.cloud.credentials_life = 3_600;
-        rig.run(secs(3_600));
-        let level = rig.session.service().level;
-        assert!(matches!(level, Level::Live | Level::ReadOnly), "seed {seed}: {}", rig.session.service());
+        harness.cloud.http = true;
+        harness.cloud.upgrade = None;
+        harness.cloud.broker.puback = true;
+        harness.cloud.broker.close_on_publish = false;
+        harness.cloud.close_after_connack = None;
+        harness.cloud.broker.suback = true;
+        harness.cloud.dead = false;
+        harness.cloud.rest = harness::Reply::Good;
+        harness.cloud.refresh = harness::Reply::Good;
+        harness.cloud.credentials_life = 3_600;
+        harness.run(secs(3_600));
+        let level = harness.session.service().level;
+        assert!(matches!(level, Level::Live | Level::ReadOnly), "seed {seed}: {}", harness.session.service());
         for id in given {
-            assert_eq!(rig.verdicts(id).len(), 1, "seed {seed}");
+            assert_eq!(harness.verdicts(id).len(), 1, "seed {seed}");
         }
-        for pair in rig.log.connects.windows(2) {
+        for pair in harness.log.connects.windows(2) {
             assert!(pair[1].0 - pair[0].0 >= secs(1), "seed {seed}");
         }
     }
@@ -602,14 +608,14 @@ fn settings_of_zero_do_not_flood_the_cloud() {
     }
     for connects in [true, false] {
         let start = Start::Password { username: "user@example.com".into(), password: "hunter2".into() };
-        let mut rig = Rig::with(settings.clone(), start, 0);
+        let mut harness = Harness::with(settings.clone(), start, 0);
         if !connects {
-            rig.cloud.connects = None;
+            harness.cloud.connects = None;
         }
-        rig.run(secs(600));
-        let (requests, dials) = (rig.log.http.len(), rig.log.dials.len());
+        harness.run(secs(600));
+        let (requests, dials) = (harness.log.http.len(), harness.log.dials.len());
         assert!((40..=200).contains(&requests), "{requests} requests in 10 min");
         assert!((5..=400).contains(&dials), "{dials} dials in 10 min");
-        assert!(rig.commands().is_empty());
+        assert!(harness.commands().is_empty());
     }
 }

@@ -2,19 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
-mod rig;
+mod harness;
 
+use harness::{Harness, Reply, secs};
 use mysa_session::{Environment, Event, Level, Reason, RequestError};
-use rig::{Reply, Rig, secs};
 
 const PAGE: &str = "<!DOCTYPE html><html><body>Sign in to the guest network</body></html>";
 
 /// Returns the level and the reason after a start where both hosts answer with `reply`.
 fn reason(reply: Reply) -> (Level, Reason) {
-    let mut rig = Rig::new();
-    rig.cloud.rest = reply;
-    rig.run(secs(10));
-    let service = rig.session.service();
+    let mut harness = Harness::new();
+    harness.cloud.rest = reply;
+    harness.run(secs(10));
+    let service = harness.session.service();
     (service.level, service.reason)
 }
 
@@ -28,30 +28,35 @@ fn when_the_legacy_host_fails_the_other_host_is_asked_at_once_and_from_then_on()
         Reply::Status(200, PAGE),
         Reply::Status(503, PAGE),
     ] {
-        let mut rig = Rig::new();
-        rig.cloud.legacy = Some(reply);
-        rig.run(secs(5));
-        assert_eq!(rig.session.service().reason, Reason::Healthy, "{reply:?}: {}", rig.session.service());
-        let legacy = |rig: &Rig| {
+        let mut harness = Harness::new();
+        harness.cloud.legacy = Some(reply);
+        harness.run(secs(5));
+        assert_eq!(
+            harness.session.service().reason,
+            Reason::Healthy,
+            "{reply:?}: {}",
+            harness.session.service()
+        );
+        let legacy = |harness: &Harness| {
             let host = Environment::mysa().legacy_url;
-            rig.log.urls.iter().filter(|url| url.starts_with(&host)).count()
+            harness.log.urls.iter().filter(|url| url.starts_with(&host)).count()
         };
         // Only the first poll asks the failing host.
-        assert_eq!(legacy(&rig), 1, "{reply:?}: {:?}", rig.log.urls);
-        let (before, asked) = (rig.log.urls.len(), legacy(&rig));
-        rig.run(secs(3_600));
+        assert_eq!(legacy(&harness), 1, "{reply:?}: {:?}", harness.log.urls);
+        let (before, asked) = (harness.log.urls.len(), legacy(&harness));
+        harness.run(secs(3_600));
         // The host is tried again from time to time, at the cost of one request each.
-        let (all, again) = (rig.log.urls.len() - before, legacy(&rig) - asked);
+        let (all, again) = (harness.log.urls.len() - before, legacy(&harness) - asked);
         assert!(again >= 1 && again * 3 < all, "{reply:?}: {again} of {all}");
     }
 }
 
 #[test]
 fn a_hanging_host_is_replaced_by_the_other() {
-    let mut rig = Rig::new();
-    rig.cloud.legacy = Some(Reply::Timeout);
-    rig.run(secs(30));
-    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+    let mut harness = Harness::new();
+    harness.cloud.legacy = Some(Reply::Timeout);
+    harness.run(secs(30));
+    assert_eq!(harness.session.service().level, Level::Live, "{}", harness.session.service());
 }
 
 #[test]
@@ -66,23 +71,23 @@ fn when_both_hosts_fail_the_reason_is_reported() {
 
 #[test]
 fn a_pause_that_the_cloud_asks_for_holds_for_both_hosts() {
-    let mut rig = Rig::new();
-    rig.cloud.rest = Reply::Status(429, "");
-    rig.cloud.retry_after = Some("120");
-    rig.run(secs(100));
-    assert_eq!(rig.session.service().reason, Reason::Throttled);
-    assert_eq!(rig.log.urls.len(), 1, "{:?}", rig.log.urls);
+    let mut harness = Harness::new();
+    harness.cloud.rest = Reply::Status(429, "");
+    harness.cloud.retry_after = Some("120");
+    harness.run(secs(100));
+    assert_eq!(harness.session.service().reason, Reason::Throttled);
+    assert_eq!(harness.log.urls.len(), 1, "{:?}", harness.log.urls);
 }
 
 #[test]
 fn a_redirect_to_a_host_of_the_service_is_followed() {
     let backend = Environment::mysa().backend_url;
     let location: &'static str = format!("{backend}/devices/moved").leak();
-    let mut rig = Rig::new();
-    rig.cloud.legacy = Some(Reply::Status(308, ""));
-    rig.cloud.location = Some(location);
-    rig.run(secs(2));
-    assert!(rig.log.urls.iter().any(|url| url == location), "{:?}", rig.log.urls);
+    let mut harness = Harness::new();
+    harness.cloud.legacy = Some(Reply::Status(308, ""));
+    harness.cloud.location = Some(location);
+    harness.run(secs(2));
+    assert!(harness.log.urls.iter().any(|url| url == location), "{:?}", harness.log.urls);
 }
 
 #[test]
@@ -94,48 +99,48 @@ fn no_token_is_sent_to_a_foreign_host() {
     for location in
         [lookalike, user, plain, "https://example.org/devices", "//example.org/devices", "devices", ""]
     {
-        let mut rig = Rig::new();
-        rig.cloud.legacy = Some(Reply::Status(302, ""));
-        rig.cloud.location = Some(location);
-        rig.run(secs(600));
+        let mut harness = Harness::new();
+        harness.cloud.legacy = Some(Reply::Status(302, ""));
+        harness.cloud.location = Some(location);
+        harness.run(secs(600));
         let hosts = [format!("{}/", environment.legacy_url), format!("{}/", environment.backend_url)];
-        let foreign = rig.log.urls.iter().filter(|url| !hosts.iter().any(|host| url.starts_with(host)));
-        assert_eq!(foreign.count(), 0, "{location}: {:?}", rig.log.urls);
-        assert_eq!(rig.session.service().level, Level::Live, "{location}");
+        let foreign = harness.log.urls.iter().filter(|url| !hosts.iter().any(|host| url.starts_with(host)));
+        assert_eq!(foreign.count(), 0, "{location}: {:?}", harness.log.urls);
+        assert_eq!(harness.session.service().level, Level::Live, "{location}");
     }
 }
 
 #[test]
 fn a_redirect_loop_ends() {
-    let mut rig = Rig::new();
-    rig.cloud.legacy = Some(Reply::Status(301, ""));
-    rig.cloud.location = Some("/devices");
-    rig.run(secs(60));
-    assert!(rig.log.urls.len() < 20, "{:?}", rig.log.urls);
-    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+    let mut harness = Harness::new();
+    harness.cloud.legacy = Some(Reply::Status(301, ""));
+    harness.cloud.location = Some("/devices");
+    harness.run(secs(60));
+    assert!(harness.log.urls.len() < 20, "{:?}", harness.log.urls);
+    assert_eq!(harness.session.service().level, Level::Live, "{}", harness.session.service());
 }
 
 #[test]
 fn a_valid_token_authorises_requests_although_it_cannot_be_renewed() {
-    let mut rig = Rig::live();
-    rig.cloud.accepted = Some(Vec::new());
+    let mut harness = Harness::live();
+    harness.cloud.accepted = Some(Vec::new());
     // The renewal is refused before the token expires.
     for _ in 0..360 {
-        if rig.session.service().level == Level::SignInNeeded {
+        if harness.session.service().level == Level::SignInNeeded {
             break;
         }
-        rig.run(secs(10));
+        harness.run(secs(10));
     }
-    assert_eq!(rig.session.service().level, Level::SignInNeeded);
-    let now = rig.now();
-    let id = rig.session.request(now, mysa_proto::rest::users()).unwrap();
-    rig.run(secs(5));
-    // The rig does not have this route; only the request itself matters.
-    let answered = rig.events.iter().any(|(_, event)| {
+    assert_eq!(harness.session.service().level, Level::SignInNeeded);
+    let now = harness.now();
+    let id = harness.session.request(now, mysa_proto::rest::users()).unwrap();
+    harness.run(secs(5));
+    // The harness does not have this route; only the request itself matters.
+    let answered = harness.events.iter().any(|(_, event)| {
         let Event::Response { id: of, result } = event else { return false };
         *of == id && matches!(result, Err(RequestError::Refused { status: 404, .. }))
     });
-    assert!(answered, "{:?}", rig.events);
+    assert!(answered, "{:?}", harness.events);
 }
 
 #[test]
@@ -147,12 +152,12 @@ fn a_refused_request_reports_its_retry_after() {
         (Some("soon"), None),
         (None, None),
     ] {
-        let mut rig = Rig::live();
-        rig.cloud.retry_after = header;
-        let now = rig.now();
-        let id = rig.session.request(now, mysa_proto::rest::users()).unwrap();
-        rig.run(secs(5));
-        let error = rig.events.iter().find_map(|(_, event)| match event {
+        let mut harness = Harness::live();
+        harness.cloud.retry_after = header;
+        let now = harness.now();
+        let id = harness.session.request(now, mysa_proto::rest::users()).unwrap();
+        harness.run(secs(5));
+        let error = harness.events.iter().find_map(|(_, event)| match event {
             Event::Response { id: of, result: Err(error) } if *of == id => Some(error.clone()),
             _ => None,
         });

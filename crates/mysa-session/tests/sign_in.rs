@@ -1,12 +1,12 @@
 //! Handling of the answers of the two Cognito pools.
 
-mod rig;
+mod harness;
 
 use std::time::Duration;
 
+use harness::{Harness, Reply, START, stored};
 use mysa_cognito::{RefusalKind, StoredSession};
 use mysa_session::{Event, Level, Reason, Settings, Start};
-use rig::{Reply, Rig, START, stored};
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -29,80 +29,80 @@ const LOCKED_OUT: Reply =
     refusal(r#"{"__type":"NotAuthorizedException","message":"Password attempts exceeded"}"#);
 const IDENTITY_UNKNOWN: Reply = refusal(r#"{"__type":"ResourceNotFoundException","message":"no"}"#);
 
-fn with_password() -> Rig {
+fn with_password() -> Harness {
     let start = Start::Password { username: "ann@example.org".into(), password: "hunter2".into() };
-    Rig::with(Settings::default(), start, 0)
+    Harness::with(Settings::default(), start, 0)
 }
 
-fn resumed(stored: StoredSession, password: Option<&str>) -> Rig {
+fn resumed(stored: StoredSession, password: Option<&str>) -> Harness {
     let start = Start::Resume { stored, password: password.map(Into::into) };
-    Rig::with(Settings::default(), start, 0)
+    Harness::with(Settings::default(), start, 0)
 }
 
 /// Session that waited for a code and has answered it.
-fn with_code(respond: Reply) -> Rig {
-    let mut rig = with_password();
-    rig.cloud.refresh = CODE_WANTED;
-    rig.run(secs(1));
-    assert_eq!(challenges(&rig), 1);
-    rig.cloud.respond = respond;
-    rig.session.answer_challenge(rig.now(), "111111").expect("it waits for a code");
-    rig
+fn with_code(respond: Reply) -> Harness {
+    let mut harness = with_password();
+    harness.cloud.refresh = CODE_WANTED;
+    harness.run(secs(1));
+    assert_eq!(challenges(&harness), 1);
+    harness.cloud.respond = respond;
+    harness.session.answer_challenge(harness.now(), "111111").expect("it waits for a code");
+    harness
 }
 
-fn challenges(rig: &Rig) -> usize {
-    rig.events.iter().filter(|(_, event)| matches!(event, Event::Challenge(_))).count()
+fn challenges(harness: &Harness) -> usize {
+    harness.events.iter().filter(|(_, event)| matches!(event, Event::Challenge(_))).count()
 }
 
-fn not_before(rig: &Rig) -> Option<i64> {
-    let at = rig.stored.as_ref().and_then(|stored| stored.not_before)?;
+fn not_before(harness: &Harness) -> Option<i64> {
+    let at = harness.stored.as_ref().and_then(|stored| stored.not_before)?;
     Some(at - START / 1_000)
 }
 
 #[test]
 fn a_code_that_did_not_reach_the_service_can_be_entered_again() {
-    let mut rig = with_code(Reply::Timeout);
-    rig.run(secs(60));
-    assert_eq!((rig.asked("InitiateAuth"), rig.asked("RespondToAuthChallenge")), (1, 1));
-    rig.cloud.respond = Reply::Good;
-    rig.session.answer_challenge(rig.now(), "111111").expect("the challenge is still open");
-    rig.run(secs(10));
-    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+    let mut harness = with_code(Reply::Timeout);
+    harness.run(secs(60));
+    assert_eq!((harness.asked("InitiateAuth"), harness.asked("RespondToAuthChallenge")), (1, 1));
+    harness.cloud.respond = Reply::Good;
+    harness.session.answer_challenge(harness.now(), "111111").expect("the challenge is still open");
+    harness.run(secs(10));
+    assert_eq!(harness.session.service().level, Level::Live, "{}", harness.session.service());
 }
 
 #[test]
 fn a_late_code_leads_to_a_new_sign_in_and_a_new_challenge() {
-    let mut rig = with_code(NOT_AUTHORIZED);
-    rig.run(secs(3_600));
-    assert_eq!((rig.asked("InitiateAuth"), challenges(&rig)), (2, 2));
-    assert_eq!(rig.session.service().reason, Reason::ChallengeOpen);
-    assert!(rig.stored.is_none_or(|stored| stored.refused.is_none()));
+    let mut harness = with_code(NOT_AUTHORIZED);
+    harness.run(secs(3_600));
+    assert_eq!((harness.asked("InitiateAuth"), challenges(&harness)), (2, 2));
+    assert_eq!(harness.session.service().reason, Reason::ChallengeOpen);
+    assert!(harness.stored.is_none_or(|stored| stored.refused.is_none()));
 }
 
 #[test]
 fn an_account_that_is_refused_after_the_code_is_not_signed_in_again() {
-    let mut rig = with_code(NO_SUCH_USER);
-    rig.run(secs(3_600));
-    assert_eq!((rig.asked("InitiateAuth"), challenges(&rig)), (1, 1));
-    assert_eq!(rig.session.service().reason, Reason::Refused(RefusalKind::NoSuchUser));
-    assert_eq!(rig.stored.and_then(|stored| stored.refused).as_deref(), Some("UserNotFoundException"));
+    let mut harness = with_code(NO_SUCH_USER);
+    harness.run(secs(3_600));
+    assert_eq!((harness.asked("InitiateAuth"), challenges(&harness)), (1, 1));
+    assert_eq!(harness.session.service().reason, Reason::Refused(RefusalKind::NoSuchUser));
+    assert_eq!(harness.stored.and_then(|stored| stored.refused).as_deref(), Some("UserNotFoundException"));
 }
 
 #[test]
 fn unusable_srp_values_do_not_count_as_a_refusal_of_the_password() {
-    let mut rig = with_password();
-    rig.cloud.refresh = Reply::Status(
+    let mut harness = with_password();
+    harness.cloud.refresh = Reply::Status(
         200,
         r#"{"ChallengeName":"PASSWORD_VERIFIER","ChallengeParameters":{"USER_ID_FOR_SRP":"u","SALT":"1","SRP_B":"0","SECRET_BLOCK":"s"}}"#,
     );
-    rig.run(secs(10));
-    assert_eq!((rig.asked("InitiateAuth"), rig.asked("RespondToAuthChallenge")), (1, 0));
-    assert!(rig.stored.as_ref().is_none_or(|stored| stored.refused.is_none()));
-    assert_eq!(rig.session.service().reason, Reason::InvalidSignInAnswer);
+    harness.run(secs(10));
+    assert_eq!((harness.asked("InitiateAuth"), harness.asked("RespondToAuthChallenge")), (1, 0));
+    assert!(harness.stored.as_ref().is_none_or(|stored| stored.refused.is_none()));
+    assert_eq!(harness.session.service().reason, Reason::InvalidSignInAnswer);
     // The password is kept and tried again.
-    rig.cloud.refresh = Reply::Good;
-    rig.run(secs(120));
-    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+    harness.cloud.refresh = Reply::Good;
+    harness.run(secs(120));
+    assert_eq!(harness.session.service().level, Level::Live, "{}", harness.session.service());
 }
 
 #[test]
@@ -112,10 +112,10 @@ fn a_challenge_without_its_members_is_reported_as_an_invalid_answer() {
         r#"{"ChallengeName":"PASSWORD_VERIFIER","ChallengeParameters":{"USER_ID_FOR_SRP":"u"}}"#,
         r#"{"Session":"s"}"#,
     ] {
-        let mut rig = with_password();
-        rig.cloud.refresh = Reply::Status(200, body);
-        rig.run(secs(10));
-        let service = rig.session.service();
+        let mut harness = with_password();
+        harness.cloud.refresh = Reply::Status(200, body);
+        harness.run(secs(10));
+        let service = harness.session.service();
         assert_eq!((service.level, service.reason), (Level::Offline, Reason::InvalidSignInAnswer), "{body}");
     }
 }
@@ -128,10 +128,10 @@ fn a_challenge_that_only_the_app_can_answer_is_reported_by_name() {
         (r#"{"ChallengeName":"WEB AUTHN\u001b[2J","Session":"s"}"#, "WEB?AUTHN??2J"),
         (long, "A_CHALLENGE_WITH_A_NAME_OF_MORE_"),
     ] {
-        let mut rig = with_password();
-        rig.cloud.refresh = Reply::Status(200, body);
-        rig.run(secs(10));
-        let service = rig.session.service();
+        let mut harness = with_password();
+        harness.cloud.refresh = Reply::Status(200, body);
+        harness.run(secs(10));
+        let service = harness.session.service();
         let Reason::ChallengeUnsupported(reported) = service.reason else { panic!("{service}") };
         assert_eq!((service.level, reported.as_str()), (Level::SignInNeeded, name));
         assert!(service.to_string().contains(name), "{service}");
@@ -141,10 +141,10 @@ fn a_challenge_that_only_the_app_can_answer_is_reported_by_name() {
 #[test]
 fn a_disabled_account_is_distinguished_from_a_wrong_password() {
     const DISABLED: Reply = refusal(r#"{"__type":"NotAuthorizedException","message":"User is disabled."}"#);
-    for mut rig in [with_password(), resumed(stored(), None)] {
-        rig.cloud.refresh = DISABLED;
-        rig.run(secs(60));
-        let service = rig.session.service();
+    for mut harness in [with_password(), resumed(stored(), None)] {
+        harness.cloud.refresh = DISABLED;
+        harness.run(secs(60));
+        let service = harness.session.service();
         assert_eq!(service.reason, Reason::Refused(RefusalKind::AccountDisabled), "{service}");
         assert_eq!(service.level, Level::SignInNeeded);
     }
@@ -152,10 +152,10 @@ fn a_disabled_account_is_distinguished_from_a_wrong_password() {
 
 #[test]
 fn a_web_page_in_place_of_the_sign_in_service_is_reported_as_such() {
-    let mut rig = with_password();
-    rig.cloud.refresh = Reply::Status(200, "<html>sign in to the network</html>");
-    rig.run(secs(10));
-    assert_eq!(rig.session.service().reason, Reason::WebPage);
+    let mut harness = with_password();
+    harness.cloud.refresh = Reply::Status(200, "<html>sign in to the network</html>");
+    harness.run(secs(10));
+    assert_eq!(harness.session.service().reason, Reason::WebPage);
 }
 
 #[test]
@@ -164,23 +164,23 @@ fn a_refusal_of_the_identity_pool_is_reported_as_the_reason() {
     for (reply, kind) in
         [(NOT_AUTHORIZED, RefusalKind::LoginTokenRejected), (misconfigured, RefusalKind::PoolMisconfigured)]
     {
-        let mut rig = Rig::new();
-        rig.cloud.credentials = reply;
-        rig.run(secs(30));
-        let service = rig.session.service();
+        let mut harness = Harness::new();
+        harness.cloud.credentials = reply;
+        harness.run(secs(30));
+        let service = harness.session.service();
         assert_eq!((service.level, service.reason), (Level::RestOnly, Reason::Refused(kind)), "{service}");
     }
 }
 
 #[test]
 fn a_refused_refresh_token_without_a_password_is_reported_as_the_reason() {
-    let mut rig = resumed(stored(), None);
-    rig.cloud.refresh = NOT_AUTHORIZED;
-    rig.run(secs(60));
-    assert_eq!(rig.session.service().reason, Reason::Refused(RefusalKind::RefreshRejected));
+    let mut harness = resumed(stored(), None);
+    harness.cloud.refresh = NOT_AUTHORIZED;
+    harness.run(secs(60));
+    assert_eq!(harness.session.service().reason, Reason::Refused(RefusalKind::RefreshRejected));
 
     // The next run has no token, for the same reason.
-    let mut next = resumed(rig.stored.expect("the refusal is kept"), None);
+    let mut next = resumed(harness.stored.expect("the refusal is kept"), None);
     next.run(secs(60));
     assert_eq!(next.session.service().reason, Reason::Refused(RefusalKind::RefreshRejected));
     assert_eq!(next.asked("InitiateAuth"), 0);
@@ -188,59 +188,63 @@ fn a_refused_refresh_token_without_a_password_is_reported_as_the_reason() {
 
 #[test]
 fn a_refusal_of_the_account_itself_does_not_use_the_password() {
-    let mut rig = resumed(stored(), Some("hunter2"));
-    rig.cloud.refresh = NO_SUCH_USER;
-    rig.run(secs(3_600));
-    assert_eq!(rig.asked("InitiateAuth"), 1);
-    assert_eq!(rig.session.service().reason, Reason::Refused(RefusalKind::NoSuchUser));
+    let mut harness = resumed(stored(), Some("hunter2"));
+    harness.cloud.refresh = NO_SUCH_USER;
+    harness.run(secs(3_600));
+    assert_eq!(harness.asked("InitiateAuth"), 1);
+    assert_eq!(harness.session.service().reason, Reason::Refused(RefusalKind::NoSuchUser));
 }
 
 #[test]
 fn tokens_that_the_identity_pool_refuses_are_renewed_at_once_but_only_once() {
-    let mut rig = Rig::new();
-    rig.cloud.credentials = NOT_AUTHORIZED;
-    rig.run(Duration::from_millis(600));
-    assert_eq!((rig.asked("InitiateAuth"), rig.asked("GetCredentialsForIdentity")), (2, 2));
-    rig.run(secs(1_800));
-    assert_eq!(rig.asked("InitiateAuth"), 2);
-    assert!(rig.asked("GetCredentialsForIdentity") < 40, "{}", rig.asked("GetCredentialsForIdentity"));
+    let mut harness = Harness::new();
+    harness.cloud.credentials = NOT_AUTHORIZED;
+    harness.run(Duration::from_millis(600));
+    assert_eq!((harness.asked("InitiateAuth"), harness.asked("GetCredentialsForIdentity")), (2, 2));
+    harness.run(secs(1_800));
+    assert_eq!(harness.asked("InitiateAuth"), 2);
+    assert!(
+        harness.asked("GetCredentialsForIdentity") < 40,
+        "{}",
+        harness.asked("GetCredentialsForIdentity")
+    );
 }
 
 #[test]
 fn an_identity_id_unknown_to_the_pool_is_requested_anew() {
-    let mut rig = Rig::live();
-    rig.cloud.credentials = IDENTITY_UNKNOWN;
-    rig.run(secs(3_600));
-    assert!(rig.asked("GetId") > 1, "{:?}", rig.log.http);
-    rig.cloud.credentials = Reply::Good;
-    rig.run(secs(600));
-    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+    let mut harness = Harness::live();
+    harness.cloud.credentials = IDENTITY_UNKNOWN;
+    harness.run(secs(3_600));
+    assert!(harness.asked("GetId") > 1, "{:?}", harness.log.http);
+    harness.cloud.credentials = Reply::Good;
+    harness.run(secs(600));
+    assert_eq!(harness.session.service().level, Level::Live, "{}", harness.session.service());
 }
 
 #[test]
 fn a_failed_hook_of_the_pool_is_retried_soon_and_then_rarely() {
-    let mut rig = Rig::new();
-    rig.cloud.refresh = HOOK_FAILED;
-    rig.run(secs(3));
-    assert_eq!(rig.asked("InitiateAuth"), 2);
-    rig.run(secs(57));
-    assert_eq!(rig.asked("InitiateAuth"), 2, "the pause is at least a minute");
-    rig.run(secs(125));
-    assert_eq!(rig.asked("InitiateAuth"), 3, "the pause is at most three minutes");
+    let mut harness = Harness::new();
+    harness.cloud.refresh = HOOK_FAILED;
+    harness.run(secs(3));
+    assert_eq!(harness.asked("InitiateAuth"), 2);
+    harness.run(secs(57));
+    assert_eq!(harness.asked("InitiateAuth"), 2, "the pause is at least a minute");
+    harness.run(secs(125));
+    assert_eq!(harness.asked("InitiateAuth"), 3, "the pause is at most three minutes");
 }
 
 #[test]
 fn a_lock_out_is_waited_for_in_full_and_kept_for_the_next_run() {
-    let mut rig = with_password();
-    rig.cloud.refresh = LOCKED_OUT;
-    rig.run(secs(15 * 60));
-    assert_eq!((rig.asked("InitiateAuth"), not_before(&rig)), (1, Some(15 * 60)));
-    assert_eq!(rig.session.service().reason, Reason::Throttled);
-    rig.run(secs(2));
-    assert_eq!(rig.asked("InitiateAuth"), 2);
+    let mut harness = with_password();
+    harness.cloud.refresh = LOCKED_OUT;
+    harness.run(secs(15 * 60));
+    assert_eq!((harness.asked("InitiateAuth"), not_before(&harness)), (1, Some(15 * 60)));
+    assert_eq!(harness.session.service().reason, Reason::Throttled);
+    harness.run(secs(2));
+    assert_eq!(harness.asked("InitiateAuth"), 2);
 
-    let mut next = resumed(rig.stored.expect("the wait is kept"), Some("hunter2"));
-    next.mono = rig.mono;
+    let mut next = resumed(harness.stored.expect("the wait is kept"), Some("hunter2"));
+    next.mono = harness.mono;
     next.run(secs(14 * 60));
     assert_eq!(next.asked("InitiateAuth"), 0);
 }
@@ -249,15 +253,15 @@ fn a_lock_out_is_waited_for_in_full_and_kept_for_the_next_run() {
 fn a_throttle_is_waited_for_and_kept_for_the_next_run_but_a_firewall_is_not() {
     let blocked = Reason::Refused(RefusalKind::Blocked);
     for (reply, kept, reason) in [(THROTTLED, true, Reason::Throttled), (FIREWALL, false, blocked)] {
-        let mut rig = with_password();
-        rig.cloud.refresh = reply;
-        rig.run(secs(59));
-        assert_eq!(rig.asked("InitiateAuth"), 1, "{reply:?}");
-        assert_eq!(not_before(&rig).is_some_and(|wait| (60..=120).contains(&wait)), kept, "{reply:?}");
-        assert!(kept || rig.stored.is_none(), "{reply:?}");
-        assert_eq!(rig.session.service().reason, reason);
-        rig.run(secs(65));
-        assert_eq!(rig.asked("InitiateAuth"), 2, "{reply:?}");
+        let mut harness = with_password();
+        harness.cloud.refresh = reply;
+        harness.run(secs(59));
+        assert_eq!(harness.asked("InitiateAuth"), 1, "{reply:?}");
+        assert_eq!(not_before(&harness).is_some_and(|wait| (60..=120).contains(&wait)), kept, "{reply:?}");
+        assert!(kept || harness.stored.is_none(), "{reply:?}");
+        assert_eq!(harness.session.service().reason, reason);
+        harness.run(secs(65));
+        assert_eq!(harness.asked("InitiateAuth"), 2, "{reply:?}");
     }
 }
 
@@ -266,13 +270,13 @@ fn the_pause_that_a_retry_after_header_asks_for_is_kept() {
     // The date in the second form is twenty minutes ahead.
     for (header, wait) in [("1200", 1_200), ("Fri, 02 Jan 2026 03:24:05 GMT", 1_200), ("86400", 3_600)] {
         for reply in [Reply::Status(503, ""), Reply::Status(429, "{}")] {
-            let mut rig = Rig::new();
-            rig.cloud.refresh = reply;
-            rig.cloud.retry_after = Some(header);
-            rig.run(secs(wait - 2));
-            assert_eq!(rig.asked("InitiateAuth"), 1, "{header} {reply:?}");
-            rig.run(secs(4));
-            assert_eq!(rig.asked("InitiateAuth"), 2, "{header} {reply:?}");
+            let mut harness = Harness::new();
+            harness.cloud.refresh = reply;
+            harness.cloud.retry_after = Some(header);
+            harness.run(secs(wait - 2));
+            assert_eq!(harness.asked("InitiateAuth"), 1, "{header} {reply:?}");
+            harness.run(secs(4));
+            assert_eq!(harness.asked("InitiateAuth"), 2, "{header} {reply:?}");
         }
     }
 }
@@ -285,11 +289,11 @@ fn short_pauses_between_requests_are_not_those_between_sign_ins_by_password() {
     let resume = || Start::Resume { stored: stored(), password: None };
     for (start, expected) in [(password as fn() -> Start, 12..=60), (resume, 60..=150)] {
         for reply in [Reply::Status(500, "{}"), Reply::Timeout] {
-            let mut rig = Rig::with(settings.clone(), start(), 0);
-            rig.stored = Some(stored());
-            rig.cloud.refresh = reply;
-            rig.run(secs(3_600));
-            let asked = rig.asked("InitiateAuth") + rig.asked("GetTokensFromRefreshToken");
+            let mut harness = Harness::with(settings.clone(), start(), 0);
+            harness.stored = Some(stored());
+            harness.cloud.refresh = reply;
+            harness.run(secs(3_600));
+            let asked = harness.asked("InitiateAuth") + harness.asked("GetTokensFromRefreshToken");
             assert!(expected.contains(&asked), "{asked} in an hour, {reply:?}");
         }
     }
@@ -299,32 +303,32 @@ fn short_pauses_between_requests_are_not_those_between_sign_ins_by_password() {
 fn a_pool_that_no_request_can_reach_is_tried_at_short_intervals() {
     let mut settings = Settings::default();
     settings.http_backoff_cap = secs(12);
-    let mut rig = Rig::with(settings, Start::Resume { stored: stored(), password: None }, 0);
-    rig.stored = Some(stored());
-    rig.cloud.has_network = false;
-    rig.run(secs(3_600));
-    assert!((300..=1_200).contains(&rig.log.unreachable), "{} in an hour", rig.log.unreachable);
-    rig.cloud.has_network = true;
-    rig.run(secs(13));
-    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+    let mut harness = Harness::with(settings, Start::Resume { stored: stored(), password: None }, 0);
+    harness.stored = Some(stored());
+    harness.cloud.has_network = false;
+    harness.run(secs(3_600));
+    assert!((300..=1_200).contains(&harness.log.unreachable), "{} in an hour", harness.log.unreachable);
+    harness.cloud.has_network = true;
+    harness.run(secs(13));
+    assert_eq!(harness.session.service().level, Level::Live, "{}", harness.session.service());
 }
 
 #[test]
 fn pauses_begin_small_again_after_a_success() {
-    let mut rig = Rig::new();
-    rig.cloud.refresh = Reply::Status(500, "{}");
-    rig.run(secs(1_800));
-    rig.cloud.refresh = Reply::Good;
-    rig.run(secs(310));
-    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
-    rig.cloud.refresh = Reply::Status(500, "{}");
-    let before = rig.asked("InitiateAuth");
-    while rig.asked("InitiateAuth") == before {
-        rig.run(secs(1));
+    let mut harness = Harness::new();
+    harness.cloud.refresh = Reply::Status(500, "{}");
+    harness.run(secs(1_800));
+    harness.cloud.refresh = Reply::Good;
+    harness.run(secs(310));
+    assert_eq!(harness.session.service().level, Level::Live, "{}", harness.session.service());
+    harness.cloud.refresh = Reply::Status(500, "{}");
+    let before = harness.asked("InitiateAuth");
+    while harness.asked("InitiateAuth") == before {
+        harness.run(secs(1));
     }
     // The pauses are at most 2, 4 and 8 seconds long.
-    rig.run(secs(15));
-    assert!(rig.asked("InitiateAuth") - before >= 4, "{}", rig.asked("InitiateAuth") - before);
+    harness.run(secs(15));
+    assert!(harness.asked("InitiateAuth") - before >= 4, "{}", harness.asked("InitiateAuth") - before);
 }
 
 #[test]
@@ -336,70 +340,70 @@ fn records_of_earlier_failures_are_removed_from_the_store_once_the_tokens_are_re
         marked.identity_id = Some("us-east-1:identity".into());
         marked.refused = refused.map(Into::into);
         marked.not_before = not_before;
-        let mut rig = resumed(marked.clone(), None);
-        rig.stored = Some(marked);
-        rig.run(secs(10));
-        assert_eq!(rig.session.service().level, Level::Live);
-        let kept = rig.stored.expect("kept");
+        let mut harness = resumed(marked.clone(), None);
+        harness.stored = Some(marked);
+        harness.run(secs(10));
+        assert_eq!(harness.session.service().level, Level::Live);
+        let kept = harness.stored.expect("kept");
         assert_eq!((kept.refused, kept.not_before), (None, None), "{refused:?} {not_before:?}");
     }
 }
 
 #[test]
 fn credentials_that_expire_on_arrival_are_not_used_and_asked_for_with_growing_pauses() {
-    let mut rig = Rig::new();
-    rig.cloud.credentials_life = 25;
-    rig.run(secs(3_600));
-    assert_eq!(rig.log.dials.len(), 0);
-    assert!((8..40).contains(&rig.asked("GetCredentialsForIdentity")));
-    let service = rig.session.service();
+    let mut harness = Harness::new();
+    harness.cloud.credentials_life = 25;
+    harness.run(secs(3_600));
+    assert_eq!(harness.log.dials.len(), 0);
+    assert!((8..40).contains(&harness.asked("GetCredentialsForIdentity")));
+    let service = harness.session.service();
     assert_eq!((service.level, service.reason), (Level::RestOnly, Reason::ServerTrouble { status: 200 }));
 }
 
 #[test]
 fn short_lived_credentials_are_used_for_three_quarters_of_their_life() {
-    let mut rig = Rig::new();
-    rig.cloud.credentials_life = 400;
-    rig.run(secs(3_600));
-    let asked = rig.asked("GetCredentialsForIdentity");
+    let mut harness = Harness::new();
+    harness.cloud.credentials_life = 400;
+    harness.run(secs(3_600));
+    let asked = harness.asked("GetCredentialsForIdentity");
     assert!((11..=13).contains(&asked), "{asked}");
 }
 
 #[test]
 fn a_late_401_does_not_discard_newer_tokens() {
-    let mut rig = Rig::live();
-    let before = rig.asked("InitiateAuth");
-    rig.cloud.rest = Reply::Status(401, "{}");
-    rig.session.request(rig.now(), mysa_proto::rest::homes()).expect("there is room");
-    rig.drain();
-    rig.cloud.rest_takes = secs(5);
-    rig.session.request(rig.now(), mysa_proto::rest::homes()).expect("there is room");
-    rig.drain();
-    rig.cloud.rest = Reply::Good;
-    rig.run(secs(60));
-    assert_eq!(rig.asked("/homes"), 4, "each request is repeated once");
-    assert_eq!(rig.asked("InitiateAuth") - before, 1);
+    let mut harness = Harness::live();
+    let before = harness.asked("InitiateAuth");
+    harness.cloud.rest = Reply::Status(401, "{}");
+    harness.session.request(harness.now(), mysa_proto::rest::homes()).expect("there is room");
+    harness.drain();
+    harness.cloud.rest_takes = secs(5);
+    harness.session.request(harness.now(), mysa_proto::rest::homes()).expect("there is room");
+    harness.drain();
+    harness.cloud.rest = Reply::Good;
+    harness.run(secs(60));
+    assert_eq!(harness.asked("/homes"), 4, "each request is repeated once");
+    assert_eq!(harness.asked("InitiateAuth") - before, 1);
 }
 
 #[test]
 fn tokens_that_cannot_be_renewed_are_used_until_they_expire_and_then_the_store_is_polled() {
-    let mut rig = Rig::live();
-    rig.cloud.refresh = NOT_AUTHORIZED;
+    let mut harness = Harness::live();
+    harness.cloud.refresh = NOT_AUTHORIZED;
     // Tokens are renewed five minutes before they expire.
-    rig.run(secs(57 * 60));
-    assert_eq!(rig.session.service().level, Level::SignInNeeded);
-    let before = rig.asked("/devices/state");
-    rig.run(secs(150));
-    assert!(rig.asked("/devices/state") > before, "the states must still be read");
+    harness.run(secs(57 * 60));
+    assert_eq!(harness.session.service().level, Level::SignInNeeded);
+    let before = harness.asked("/devices/state");
+    harness.run(secs(150));
+    assert!(harness.asked("/devices/state") > before, "the states must still be read");
 
-    rig.run(secs(5 * 60));
-    rig.cloud.refresh = Reply::Good;
+    harness.run(secs(5 * 60));
+    harness.cloud.refresh = Reply::Good;
     let mut elsewhere = stored();
     elsewhere.refresh_token = Some(mysa_cognito::RefreshToken::new("signed-in-elsewhere".into()));
     elsewhere.generation = 1;
-    rig.stored = Some(elsewhere);
-    rig.run(secs(90));
-    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+    harness.stored = Some(elsewhere);
+    harness.run(secs(90));
+    assert_eq!(harness.session.service().level, Level::Live, "{}", harness.session.service());
 }
 
 const PASSWORD_WANTED: Reply = Reply::Status(
@@ -408,70 +412,85 @@ const PASSWORD_WANTED: Reply = Reply::Status(
 );
 
 /// Suspends the host for an hour. Its monotonic clock counts the time or not.
-fn suspend(rig: &mut Rig, counted: bool) {
+fn suspend(harness: &mut Harness, counted: bool) {
     if counted {
-        rig.mono += secs(3_600);
+        harness.mono += secs(3_600);
     } else {
-        rig.host_ahead_ms += 3_600_000;
-        rig.truth_ahead_secs += 3_600;
+        harness.host_ahead_ms += 3_600_000;
+        harness.truth_ahead_secs += 3_600;
     }
 }
 
 #[test]
 fn a_challenge_that_expired_in_a_suspend_is_not_answered() {
     for counted in [false, true] {
-        let mut rig = with_password();
-        rig.cloud.refresh = PASSWORD_WANTED;
-        rig.run(rig::LATENCY / 2);
-        suspend(&mut rig, counted);
-        rig.run(secs(1));
-        assert_eq!((rig.asked("InitiateAuth"), rig.asked("RespondToAuthChallenge")), (1, 0), "{counted}");
-        rig.run(secs(10));
-        assert_eq!((rig.asked("InitiateAuth"), rig.asked("RespondToAuthChallenge")), (2, 1), "{counted}");
-        assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+        let mut harness = with_password();
+        harness.cloud.refresh = PASSWORD_WANTED;
+        harness.run(harness::LATENCY / 2);
+        suspend(&mut harness, counted);
+        harness.run(secs(1));
+        assert_eq!(
+            (harness.asked("InitiateAuth"), harness.asked("RespondToAuthChallenge")),
+            (1, 0),
+            "{counted}"
+        );
+        harness.run(secs(10));
+        assert_eq!(
+            (harness.asked("InitiateAuth"), harness.asked("RespondToAuthChallenge")),
+            (2, 1),
+            "{counted}"
+        );
+        assert_eq!(harness.session.service().level, Level::Live, "{}", harness.session.service());
     }
 }
 
 #[test]
 fn a_refusal_that_spans_a_suspend_does_not_count_as_a_wrong_password() {
     for counted in [false, true] {
-        let mut rig = with_password();
-        rig.cloud.refresh = PASSWORD_WANTED;
-        rig.cloud.respond = NOT_AUTHORIZED;
-        rig.run(rig::LATENCY * 3 / 2);
-        assert_eq!(rig.asked("RespondToAuthChallenge"), 1);
-        suspend(&mut rig, counted);
-        rig.run(secs(1));
-        assert_ne!(rig.session.service().level, Level::SignInNeeded, "{}", rig.session.service());
-        assert!(rig.stored.as_ref().is_none_or(|stored| stored.refused.is_none()));
-        rig.cloud.respond = Reply::Good;
-        rig.run(secs(10));
-        assert_eq!((rig.asked("InitiateAuth"), rig.asked("RespondToAuthChallenge")), (2, 2), "{counted}");
-        assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+        let mut harness = with_password();
+        harness.cloud.refresh = PASSWORD_WANTED;
+        harness.cloud.respond = NOT_AUTHORIZED;
+        harness.run(harness::LATENCY * 3 / 2);
+        assert_eq!(harness.asked("RespondToAuthChallenge"), 1);
+        suspend(&mut harness, counted);
+        harness.run(secs(1));
+        assert_ne!(harness.session.service().level, Level::SignInNeeded, "{}", harness.session.service());
+        assert!(harness.stored.as_ref().is_none_or(|stored| stored.refused.is_none()));
+        harness.cloud.respond = Reply::Good;
+        harness.run(secs(10));
+        assert_eq!(
+            (harness.asked("InitiateAuth"), harness.asked("RespondToAuthChallenge")),
+            (2, 2),
+            "{counted}"
+        );
+        assert_eq!(harness.session.service().level, Level::Live, "{}", harness.session.service());
     }
 }
 
 #[test]
 fn a_wrong_password_is_reported_after_a_suspend_too_and_not_tried_again() {
     for suspends in [1, 20] {
-        let mut rig = with_password();
-        rig.cloud.refresh = PASSWORD_WANTED;
-        rig.cloud.respond = NOT_AUTHORIZED;
+        let mut harness = with_password();
+        harness.cloud.refresh = PASSWORD_WANTED;
+        harness.cloud.respond = NOT_AUTHORIZED;
         for number in 0..suspends {
             // Each answer to the claim arrives after a suspend.
-            while rig.asked("RespondToAuthChallenge") <= number && rig.mono < secs(86_400) {
-                rig.run(Duration::from_millis(1));
-                if rig.session.service().level == Level::SignInNeeded {
+            while harness.asked("RespondToAuthChallenge") <= number && harness.mono < secs(86_400) {
+                harness.run(Duration::from_millis(1));
+                if harness.session.service().level == Level::SignInNeeded {
                     break;
                 }
             }
-            suspend(&mut rig, false);
+            suspend(&mut harness, false);
         }
-        rig.run(secs(3_600));
-        let service = rig.session.service();
+        harness.run(secs(3_600));
+        let service = harness.session.service();
         assert_eq!(service.reason, Reason::Refused(RefusalKind::WrongCredentials), "{service}");
         let tried = if suspends == 1 { 2 } else { 4 };
-        assert_eq!(rig.asked("RespondToAuthChallenge"), tried, "after {suspends} suspends");
-        assert_eq!(rig.stored.and_then(|stored| stored.refused).as_deref(), Some("NotAuthorizedException"));
+        assert_eq!(harness.asked("RespondToAuthChallenge"), tried, "after {suspends} suspends");
+        assert_eq!(
+            harness.stored.and_then(|stored| stored.refused).as_deref(),
+            Some("NotAuthorizedException")
+        );
     }
 }

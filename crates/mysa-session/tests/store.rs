@@ -1,13 +1,13 @@
 //! Several processes of one account that share one stored session.
 
-mod rig;
+mod harness;
 
 use std::time::Duration;
 
 use mysa_cognito::{RefreshToken, Secret, StoredSession};
 use mysa_session::{Event, Level, Output, Revocation, Session, Settings, Start};
 
-use rig::{Reply, Rig, secs, stored};
+use harness::{Harness, Reply, secs, stored};
 
 /// Levels of an undisturbed start: the states are read, then the connection is live.
 const UNDISTURBED: [Level; 2] = [Level::RestOnly, Level::Live];
@@ -21,40 +21,40 @@ fn kept(token: &str) -> StoredSession {
 
 #[test]
 fn a_token_that_another_process_renewed_is_adopted_before_the_next_refresh() {
-    let mut rig = Rig::live();
-    let refreshes = rig.asked("InitiateAuth");
+    let mut harness = Harness::live();
+    let refreshes = harness.asked("InitiateAuth");
     // The other process used the token, which is invalid from then on, and stored its successor.
-    rig.cloud.accepted = Some(vec!["renewed-elsewhere"]);
-    rig.stored = Some(kept("renewed-elsewhere"));
-    rig.run(secs(3_600));
-    assert_eq!(rig.asked("InitiateAuth") - refreshes, 1, "the used-up token must not be tried first");
-    assert_eq!(rig.levels(), UNDISTURBED);
+    harness.cloud.accepted = Some(vec!["renewed-elsewhere"]);
+    harness.stored = Some(kept("renewed-elsewhere"));
+    harness.run(secs(3_600));
+    assert_eq!(harness.asked("InitiateAuth") - refreshes, 1, "the used-up token must not be tried first");
+    assert_eq!(harness.levels(), UNDISTURBED);
 }
 
 #[test]
 fn a_token_that_another_process_renewed_at_the_same_moment_is_found_by_a_second_read() {
     for after in [Duration::ZERO, secs(2)] {
-        let mut rig = Rig::new();
-        rig.stored = Some(stored());
-        rig.cloud.accepted = Some(vec!["renewed-elsewhere"]);
+        let mut harness = Harness::new();
+        harness.stored = Some(stored());
+        harness.cloud.accepted = Some(vec!["renewed-elsewhere"]);
         // Both processes read the same token. It is refused here, and the other process stores its successor only
         // afterwards.
-        rig.run(Duration::from_millis(1) + after);
-        rig.stored = Some(kept("renewed-elsewhere"));
-        rig.run(secs(30));
-        assert_eq!(rig.levels(), UNDISTURBED, "{after:?}");
+        harness.run(Duration::from_millis(1) + after);
+        harness.stored = Some(kept("renewed-elsewhere"));
+        harness.run(secs(30));
+        assert_eq!(harness.levels(), UNDISTURBED, "{after:?}");
     }
 }
 
 #[test]
 fn a_refused_token_that_no_process_renewed_is_discarded_after_a_second_read() {
-    let mut rig = Rig::new();
-    rig.cloud.accepted = Some(Vec::new());
-    rig.run(secs(2));
-    assert_eq!(rig.levels(), []);
-    rig.run(secs(3_600));
-    assert_eq!(rig.levels(), [Level::SignInNeeded]);
-    assert!(rig.stored.is_some_and(|stored| stored.refresh_token.is_none()));
+    let mut harness = Harness::new();
+    harness.cloud.accepted = Some(Vec::new());
+    harness.run(secs(2));
+    assert_eq!(harness.levels(), []);
+    harness.run(secs(3_600));
+    assert_eq!(harness.levels(), [Level::SignInNeeded]);
+    assert!(harness.stored.is_some_and(|stored| stored.refresh_token.is_none()));
 }
 
 #[test]
@@ -64,22 +64,22 @@ fn the_session_of_another_account_or_app_client_is_not_adopted() {
     let mut other_client = kept("of-another-client");
     other_client.client_id = "anotherappclient".into();
     for wrong in [foreign, other_client] {
-        let mut rig = Rig::live();
-        rig.stored = Some(wrong);
-        rig.cloud.accepted = Some(vec!["CANARY-refresh"]);
-        rig.run(secs(3_600));
-        assert_eq!(rig.levels(), UNDISTURBED);
-        assert_eq!(rig.asked("InitiateAuth"), 2, "the foreign token must not be tried");
+        let mut harness = Harness::live();
+        harness.stored = Some(wrong);
+        harness.cloud.accepted = Some(vec!["CANARY-refresh"]);
+        harness.run(secs(3_600));
+        assert_eq!(harness.levels(), UNDISTURBED);
+        assert_eq!(harness.asked("InitiateAuth"), 2, "the foreign token must not be tried");
     }
 }
 
 #[test]
 fn a_driver_that_never_answers_delays_the_session_by_five_seconds() {
-    let rig = Rig::new();
+    let harness = Harness::new();
     let start = Start::Resume { stored: stored(), password: None };
     let environment = mysa_session::Environment::mysa();
-    let mut session = Session::new(Settings::default(), environment, start, [7; 32], rig.now());
-    let mut now = rig.now();
+    let mut session = Session::new(Settings::default(), environment, start, [7; 32], harness.now());
+    let mut now = harness.now();
     assert!(matches!(session.poll_output(), Some(Output::Load)));
     assert!(session.poll_output().is_none());
     now.mono = session.poll_timeout().unwrap().at;
@@ -98,32 +98,32 @@ fn token_of(kept: Option<&StoredSession>) -> &str {
 #[test]
 fn a_session_that_cannot_be_stored_is_retried() {
     for full in [secs(1), secs(60), secs(3_000)] {
-        let mut rig = Rig::new();
-        rig.stored = Some(stored());
-        rig.cloud.rotates = true;
-        rig.disk_full = true;
-        rig.run(full);
-        assert_eq!(token_of(rig.stored.as_ref()), "CANARY-refresh");
-        rig.disk_full = false;
-        rig.run(secs(130));
-        assert_eq!(token_of(rig.stored.as_ref()), "rotated-1", "{full:?}");
-        assert_eq!(rig.stored.as_ref().map(|kept| kept.generation), Some(1));
+        let mut harness = Harness::new();
+        harness.stored = Some(stored());
+        harness.cloud.rotates = true;
+        harness.disk_full = true;
+        harness.run(full);
+        assert_eq!(token_of(harness.stored.as_ref()), "CANARY-refresh");
+        harness.disk_full = false;
+        harness.run(secs(130));
+        assert_eq!(token_of(harness.stored.as_ref()), "rotated-1", "{full:?}");
+        assert_eq!(harness.stored.as_ref().map(|kept| kept.generation), Some(1));
     }
 }
 
 #[test]
 fn a_refused_stored_token_does_not_replace_a_valid_one_in_memory() {
-    let mut rig = Rig::new();
-    rig.stored = Some(stored());
-    rig.cloud.rotates = true;
-    rig.disk_full = true;
-    rig.cloud.accepted = Some(vec!["CANARY-refresh"]);
-    rig.run(secs(60));
+    let mut harness = Harness::new();
+    harness.stored = Some(stored());
+    harness.cloud.rotates = true;
+    harness.disk_full = true;
+    harness.cloud.accepted = Some(vec!["CANARY-refresh"]);
+    harness.run(secs(60));
     // The stored token is used up, and its successor could not be stored.
-    rig.cloud.accepted = Some(vec!["rotated-1"]);
-    rig.run(secs(3_600));
-    assert_eq!(rig.levels(), UNDISTURBED);
-    assert_eq!(rig.asked("InitiateAuth"), 2);
+    harness.cloud.accepted = Some(vec!["rotated-1"]);
+    harness.run(secs(3_600));
+    assert_eq!(harness.levels(), UNDISTURBED);
+    assert_eq!(harness.asked("InitiateAuth"), 2);
 }
 
 #[test]
@@ -131,77 +131,81 @@ fn the_newer_of_two_tokens_is_tried_first_and_the_older_when_that_is_refused() {
     for (held, kept_as) in [(5, 3), (3, 5)] {
         let mut ours = stored();
         ours.generation = held;
-        let mut rig = Rig::with(Settings::default(), Start::Resume { stored: ours, password: None }, 0);
+        let mut harness =
+            Harness::with(Settings::default(), Start::Resume { stored: ours, password: None }, 0);
         let mut theirs = kept("theirs");
         theirs.generation = kept_as;
-        rig.stored = Some(theirs);
+        harness.stored = Some(theirs);
         let newer = if held > kept_as { "CANARY-refresh" } else { "theirs" };
-        rig.cloud.accepted = Some(vec![newer]);
-        rig.run(secs(20));
-        assert_eq!((rig.levels(), rig.asked("InitiateAuth")), (UNDISTURBED.to_vec(), 1), "{newer}");
+        harness.cloud.accepted = Some(vec![newer]);
+        harness.run(secs(20));
+        assert_eq!((harness.levels(), harness.asked("InitiateAuth")), (UNDISTURBED.to_vec(), 1), "{newer}");
         // Later the pool accepts only the other token.
-        rig.cloud.accepted = Some(vec![if held > kept_as { "theirs" } else { "CANARY-refresh" }]);
-        rig.run(secs(3_600));
-        assert_eq!(rig.levels(), UNDISTURBED, "{newer} was newer");
-        assert_eq!(token_of(rig.stored.as_ref()), rig.cloud.accepted.as_ref().map_or("", |all| all[0]));
+        harness.cloud.accepted = Some(vec![if held > kept_as { "theirs" } else { "CANARY-refresh" }]);
+        harness.run(secs(3_600));
+        assert_eq!(harness.levels(), UNDISTURBED, "{newer} was newer");
+        assert_eq!(
+            token_of(harness.stored.as_ref()),
+            harness.cloud.accepted.as_ref().map_or("", |all| all[0])
+        );
     }
 }
 
 #[test]
 fn a_sign_in_by_password_gives_a_higher_generation_than_any_stored_session() {
     let start = Start::Password { username: "ann@example.org".into(), password: Secret::from("password") };
-    let mut rig = Rig::with(Settings::default(), start, 0);
+    let mut harness = Harness::with(Settings::default(), start, 0);
     let mut theirs = kept("of-last-year");
     theirs.generation = 57;
-    rig.stored = Some(theirs);
-    rig.cloud.rotates = true;
-    rig.run(secs(20));
-    assert_eq!(rig.levels(), UNDISTURBED);
-    assert_eq!(token_of(rig.stored.as_ref()), "rotated-1");
-    assert_eq!(rig.stored.map(|kept| kept.generation), Some(58));
+    harness.stored = Some(theirs);
+    harness.cloud.rotates = true;
+    harness.run(secs(20));
+    assert_eq!(harness.levels(), UNDISTURBED);
+    assert_eq!(token_of(harness.stored.as_ref()), "rotated-1");
+    assert_eq!(harness.stored.map(|kept| kept.generation), Some(58));
 }
 
 #[test]
 fn a_session_without_a_generation_takes_that_of_the_same_stored_token() {
-    let mut rig = Rig::new();
+    let mut harness = Harness::new();
     let mut same = stored();
     same.generation = 7;
-    rig.stored = Some(same);
-    rig.run(secs(20));
-    assert!(rig.stored.as_ref().is_some_and(|kept| kept.identity_id.is_some() && kept.generation == 7));
+    harness.stored = Some(same);
+    harness.run(secs(20));
+    assert!(harness.stored.as_ref().is_some_and(|kept| kept.identity_id.is_some() && kept.generation == 7));
 }
 
 #[test]
 fn a_session_that_waits_for_a_sign_in_continues_when_another_process_has_signed_in() {
-    let mut rig = Rig::new();
-    rig.cloud.accepted = Some(Vec::new());
-    rig.run(secs(3_600));
-    assert_eq!(rig.levels(), [Level::SignInNeeded]);
-    let asked = rig.log.http.len();
+    let mut harness = Harness::new();
+    harness.cloud.accepted = Some(Vec::new());
+    harness.run(secs(3_600));
+    assert_eq!(harness.levels(), [Level::SignInNeeded]);
+    let asked = harness.log.http.len();
     let mut theirs = kept("signed-in-elsewhere");
     theirs.generation = 1;
-    rig.cloud.accepted = Some(vec!["signed-in-elsewhere"]);
-    rig.stored = Some(theirs);
-    rig.run(secs(90));
-    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
-    assert!(rig.log.http.len() < asked + 20);
+    harness.cloud.accepted = Some(vec!["signed-in-elsewhere"]);
+    harness.stored = Some(theirs);
+    harness.run(secs(90));
+    assert_eq!(harness.session.service().level, Level::Live, "{}", harness.session.service());
+    assert!(harness.log.http.len() < asked + 20);
 
     // After a sign-out in this session, other sign-ins are ignored.
-    let now = rig.now();
-    rig.session.sign_out(now);
-    rig.run(secs(60));
-    rig.stored = Some(kept("again"));
-    rig.cloud.accepted = None;
-    rig.run(secs(3_600));
-    assert_eq!(rig.session.service().level, Level::SignInNeeded);
+    let now = harness.now();
+    harness.session.sign_out(now);
+    harness.run(secs(60));
+    harness.stored = Some(kept("again"));
+    harness.cloud.accepted = None;
+    harness.run(secs(3_600));
+    assert_eq!(harness.session.service().level, Level::SignInNeeded);
 }
 
-fn sign_out(rig: &mut Rig) -> Revocation {
-    let before = rig.events.len();
-    let now = rig.now();
-    rig.session.sign_out(now);
-    rig.run(secs(40));
-    let outcomes: Vec<_> = rig.events[before..]
+fn sign_out(harness: &mut Harness) -> Revocation {
+    let before = harness.events.len();
+    let now = harness.now();
+    harness.session.sign_out(now);
+    harness.run(secs(40));
+    let outcomes: Vec<_> = harness.events[before..]
         .iter()
         .filter_map(|(_, event)| match event {
             Event::SignedOut { revoked } => Some(*revoked),
@@ -226,30 +230,30 @@ fn signing_out_reports_the_revocation_and_keeps_a_token_that_could_not_be_revoke
         (Reply::Status(200, "<html>sign in to the network</html>"), Revocation::NotReached),
         (Reply::Timeout, Revocation::NotReached),
     ] {
-        let mut rig = Rig::live();
-        rig.stored = Some(stored());
-        rig.cloud.revoke = revoke;
-        assert_eq!(sign_out(&mut rig), expect, "{revoke:?}");
-        assert_eq!(rig.stored.is_some(), expect == Revocation::NotReached, "{revoke:?}");
-        assert_eq!(rig.session.service().level, Level::SignInNeeded);
+        let mut harness = Harness::live();
+        harness.stored = Some(stored());
+        harness.cloud.revoke = revoke;
+        assert_eq!(sign_out(&mut harness), expect, "{revoke:?}");
+        assert_eq!(harness.stored.is_some(), expect == Revocation::NotReached, "{revoke:?}");
+        assert_eq!(harness.session.service().level, Level::SignInNeeded);
         // A second sign-out, with a cloud that works.
-        rig.cloud.revoke = Reply::Good;
-        let again = sign_out(&mut rig);
+        harness.cloud.revoke = Reply::Good;
+        let again = sign_out(&mut harness);
         let left =
             if expect == Revocation::NotReached { Revocation::Revoked } else { Revocation::NothingToRevoke };
-        assert_eq!((again, rig.stored.is_some()), (left, false), "{revoke:?}");
-        assert_eq!(rig.asked("InitiateAuth"), 1, "tokens must not be renewed any more");
+        assert_eq!((again, harness.stored.is_some()), (left, false), "{revoke:?}");
+        assert_eq!(harness.asked("InitiateAuth"), 1, "tokens must not be renewed any more");
     }
 }
 
 #[test]
 fn signing_out_revokes_the_newer_token_that_another_process_was_given() {
-    let mut rig = Rig::live();
+    let mut harness = Harness::live();
     let mut theirs = kept("renewed-elsewhere");
     theirs.generation = 1;
-    rig.stored = Some(theirs);
-    assert_eq!(sign_out(&mut rig), Revocation::Revoked);
-    let revoked = rig.log.revoked.join(" ");
+    harness.stored = Some(theirs);
+    assert_eq!(sign_out(&mut harness), Revocation::Revoked);
+    let revoked = harness.log.revoked.join(" ");
     assert!(revoked.contains("renewed-elsewhere") && !revoked.contains("CANARY-refresh"), "{revoked}");
 }
 
@@ -260,14 +264,14 @@ fn signing_out_revokes_no_token_of_another_account_or_app_client() {
     let mut other_client = kept("of-another-client");
     other_client.client_id = "anotherappclient".into();
     for wrong in [foreign, other_client] {
-        let mut rig = Rig::live();
+        let mut harness = Harness::live();
         let is_foreign = wrong.account == "bob@example.org";
-        rig.stored = Some(wrong);
-        assert_eq!(sign_out(&mut rig), Revocation::Revoked);
-        let revoked = rig.log.revoked.join(" ");
+        harness.stored = Some(wrong);
+        assert_eq!(sign_out(&mut harness), Revocation::Revoked);
+        let revoked = harness.log.revoked.join(" ");
         assert!(revoked.contains("CANARY-refresh") && !revoked.contains("of-another"), "{revoked}");
         // The session of the other account is still valid, and must stay.
-        let stays = rig.stored.is_some_and(|kept| kept.account == "bob@example.org");
+        let stays = harness.stored.is_some_and(|kept| kept.account == "bob@example.org");
         assert_eq!(stays, is_foreign);
     }
 }
@@ -275,7 +279,7 @@ fn signing_out_revokes_no_token_of_another_account_or_app_client() {
 #[test]
 fn a_sign_out_whose_request_the_driver_never_reports_counts_as_not_reached() {
     let start = Start::Resume { stored: stored(), password: None };
-    let mut now = Rig::new().now();
+    let mut now = Harness::new().now();
     let environment = mysa_session::Environment::mysa();
     let mut session = Session::new(Settings::default(), environment, start, [7; 32], now);
     session.sign_out(now);
@@ -297,7 +301,7 @@ fn a_sign_out_whose_request_the_driver_never_reports_counts_as_not_reached() {
 #[test]
 fn a_sign_in_neither_waits_for_nor_adopts_the_stored_session() {
     let start = Start::Resume { stored: stored(), password: None };
-    let now = Rig::new().now();
+    let now = Harness::new().now();
     let environment = mysa_session::Environment::mysa();
     let mut session = Session::new(Settings::default(), environment, start, [7; 32], now);
     assert!(matches!(session.poll_output(), Some(Output::Load)));
@@ -310,49 +314,53 @@ fn a_sign_in_neither_waits_for_nor_adopts_the_stored_session() {
 
 /// Session whose two tokens were refused: its own, and one of a higher generation that is still stored. A person has
 /// signed in again since, and the new token cannot be stored yet.
-fn signed_in_with_a_stored_refused_token() -> Rig {
-    let mut rig = Rig::new();
+fn signed_in_with_a_stored_refused_token() -> Harness {
+    let mut harness = Harness::new();
     let mut dead = kept("dead");
     dead.generation = 7;
-    rig.stored = Some(dead);
-    rig.cloud.accepted = Some(Vec::new());
-    rig.run(secs(60));
-    assert_eq!(rig.levels(), [Level::SignInNeeded]);
-    assert_eq!(token_of(rig.stored.as_ref()), "dead");
-    rig.disk_full = true;
-    rig.cloud.accepted = None;
-    rig.cloud.rotates = true;
-    rig.session.sign_in(rig.now(), Secret::from("hunter2"));
-    rig.run(secs(10));
-    assert_eq!(rig.session.service().level, Level::Live);
-    rig
+    harness.stored = Some(dead);
+    harness.cloud.accepted = Some(Vec::new());
+    harness.run(secs(60));
+    assert_eq!(harness.levels(), [Level::SignInNeeded]);
+    assert_eq!(token_of(harness.stored.as_ref()), "dead");
+    harness.disk_full = true;
+    harness.cloud.accepted = None;
+    harness.cloud.rotates = true;
+    harness.session.sign_in(harness.now(), Secret::from("hunter2"));
+    harness.run(secs(10));
+    assert_eq!(harness.session.service().level, Level::Live);
+    harness
 }
 
 #[test]
 fn a_new_sign_in_has_a_higher_generation_than_all_known_tokens() {
-    let mut rig = signed_in_with_a_stored_refused_token();
-    rig.disk_full = false;
-    rig.run(secs(130));
-    assert_eq!(token_of(rig.stored.as_ref()), "rotated-1");
-    assert_eq!(rig.stored.map(|kept| kept.generation), Some(8));
+    let mut harness = signed_in_with_a_stored_refused_token();
+    harness.disk_full = false;
+    harness.run(secs(130));
+    assert_eq!(token_of(harness.stored.as_ref()), "rotated-1");
+    assert_eq!(harness.stored.map(|kept| kept.generation), Some(8));
 }
 
 #[test]
 fn a_refused_token_stays_refused_after_a_new_sign_in() {
-    let mut rig = signed_in_with_a_stored_refused_token();
+    let mut harness = signed_in_with_a_stored_refused_token();
     // Each token is tried with both flows before it is given up; a sign-in by password uses only the other flow.
-    let before = rig.asked("GetTokensFromRefreshToken");
-    rig.cloud.accepted = Some(Vec::new());
-    rig.run(secs(2 * 3_600));
-    assert_eq!(rig.session.service().level, Level::SignInNeeded);
-    assert_eq!(rig.asked("GetTokensFromRefreshToken") - before, 1, "the dead token must not be tried again");
+    let before = harness.asked("GetTokensFromRefreshToken");
+    harness.cloud.accepted = Some(Vec::new());
+    harness.run(secs(2 * 3_600));
+    assert_eq!(harness.session.service().level, Level::SignInNeeded);
+    assert_eq!(
+        harness.asked("GetTokensFromRefreshToken") - before,
+        1,
+        "the dead token must not be tried again"
+    );
 }
 
 #[test]
 fn a_session_without_a_token_has_nothing_to_revoke() {
     let mut nobody = stored();
     nobody.refresh_token = None;
-    let mut rig = Rig::with(Settings::default(), Start::Resume { stored: nobody, password: None }, 0);
-    assert_eq!(sign_out(&mut rig), Revocation::NothingToRevoke);
-    assert_eq!(rig.asked("RevokeToken"), 0);
+    let mut harness = Harness::with(Settings::default(), Start::Resume { stored: nobody, password: None }, 0);
+    assert_eq!(sign_out(&mut harness), Revocation::NothingToRevoke);
+    assert_eq!(harness.asked("RevokeToken"), 0);
 }

@@ -1,14 +1,14 @@
 //! Comparison of the simulated cloud's messages and answers with the shape and meaning of the captures.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
 
-mod rig;
+mod harness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use harness::*;
 use mysa_proto::{Body, Celsius, Message, Topic};
 use mysa_sim::{CloudSpec, Incident};
-use rig::*;
 use serde_json::{Value, json};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -76,33 +76,33 @@ fn every_message_has_the_members_of_its_capture_and_decodes() {
         spec.faults = spec.faults.with_event((100 + n as u32) * SECOND, Incident::Reboot(id(last)));
         spec.faults = spec.faults.with_event((80 + n as u32) * SECOND, Incident::Press(id(last), 22.0));
     }
-    let mut rig = Rig::new(spec);
-    rig.connect(1);
+    let mut harness = Harness::new(spec);
+    harness.connect(1);
     for n in 5..10 {
         let topic = |kind: &str| format!("/v1/dev/a0b1c2d3e4f{n}/{kind}");
-        rig.subscribe(1, &[&topic("out"), &topic("batch")]);
-        rig.live(1, id(&format!("f{n}")), 60);
+        harness.subscribe(1, &[&topic("out"), &topic("batch")]);
+        harness.live(1, id(&format!("f{n}")), 60);
         let echo = json!({
             "Timestamp": WALL, "Device": format!("a0b1c2d3e4f{n}"), "MsgType": 6, "EventType": 4_294_967_295_u32, "EchoID": 418_001
         });
-        rig.publish(1, &topic("in"), echo.to_string().as_bytes());
+        harness.publish(1, &topic("in"), echo.to_string().as_bytes());
     }
     for (last, kind) in [("f5", 1), ("f6", 4), ("f7", 5), ("f8", 3), ("f9", 2)] {
-        rig.command(1, id(last), kind, 1_767_323_045_678, &json!({ "tm": -1, "sp": 20, "md": 3 }));
+        harness.command(1, id(last), kind, 1_767_323_045_678, &json!({ "tm": -1, "sp": 20, "md": 3 }));
     }
-    rig.command(1, id("f9"), 2, 9, &json!({ "tm": -1, "sp": 22, "md": 4 }));
+    harness.command(1, id("f9"), 2, 9, &json!({ "tm": -1, "sp": 22, "md": 4 }));
     for _ in 0..20 {
-        rig.pass(60 * SECOND);
-        rig.send(1, &mysa_mqtt_codec::PINGREQ);
+        harness.pass(60 * SECOND);
+        harness.send(1, &mysa_mqtt_codec::PINGREQ);
     }
 
     let mut seen = BTreeMap::new();
-    for message in &rig.inbox {
+    for message in &harness.inbox {
         let topic = Topic::parse(message.topic.as_bytes()).unwrap();
         let decoded = Message::decode(topic.kind, &message.payload).unwrap();
         assert_eq!(decoded.envelope.device.unwrap_or(topic.device), topic.device);
         let payload = lenient(std::str::from_utf8(&message.payload).unwrap());
-        let truth = rig.cloud.truth(topic.device).unwrap();
+        let truth = harness.cloud.truth(topic.device).unwrap();
         let model = &topic.device.as_str()[10..];
         let pressed = payload.get("resp_id").is_none();
         let (name, capture) = match decoded.body {
@@ -174,12 +174,12 @@ fn every_message_has_the_members_of_its_capture_and_decodes() {
 
 #[test]
 fn every_rest_body_has_the_members_of_its_capture() {
-    let mut rig = Rig::demo();
-    rig.cloud.press(at(rig.now), id("f5"), Celsius::from_degrees(22.0), None);
-    rig.cloud.press(at(rig.now), id("f7"), Celsius::from_degrees(19.0), Some(mysa_sim::Mode::Off));
-    rig.pass(Duration::from_secs(3_000));
-    let tokens = rig.sign_in();
-    let home = rig.get(&tokens, "/homes")["Homes"][0]["Id"].as_str().unwrap().to_owned();
+    let mut harness = Harness::demo();
+    harness.cloud.press(at(harness.now), id("f5"), Celsius::from_degrees(22.0), None);
+    harness.cloud.press(at(harness.now), id("f7"), Celsius::from_degrees(19.0), Some(mysa_sim::Mode::Off));
+    harness.pass(Duration::from_secs(3_000));
+    let tokens = harness.sign_in();
+    let home = harness.get(&tokens, "/homes")["Homes"][0]["Id"].as_str().unwrap().to_owned();
     let hold = json!({
         "deviceId": "a0b1c2d3e4f7", "holdType": "permanent", "startTime": "2026-01-02T04:04:15.000Z",
         "state": { "modes": { "mode": 4 }, "targetHeat": { "setpoint": 21 } }
@@ -229,83 +229,83 @@ fn every_rest_body_has_the_members_of_its_capture() {
     ];
     let mut found = Vec::new();
     for ((method, path, body), status, name) in cases {
-        let (got, reply) = rig.rest(&tokens, BACKEND, method, &path, body.as_ref());
+        let (got, reply) = harness.rest(&tokens, BACKEND, method, &path, body.as_ref());
         assert_eq!(got, status, "{path}: {reply}");
         if !name.is_empty() {
             missing(name, &reply, &sample(name), &mut found);
         }
     }
     let ids = json!({ "deviceIds": ["a0b1c2d3e4f7", "a0b1c2d3e4f9", "a0b1c2d3e4fa"] });
-    let (_, batch) = rig.rest(&tokens, BACKEND, "POST", "/state/batch", Some(&ids));
+    let (_, batch) = harness.rest(&tokens, BACKEND, "POST", "/state/batch", Some(&ids));
     for last in ["f7", "f9"] {
         let id = format!("a0b1c2d3e4{last}");
         missing("batch", &batch[&id], &sample("state_batch")[&id], &mut found);
     }
     assert_eq!(batch["a0b1c2d3e4fa"]["error"], "PERMISSION_DENIED");
-    let mut rig = Rig::new(CloudSpec::all());
-    let tokens = rig.sign_in();
-    let (_, batch) = rig.rest(&tokens, BACKEND, "POST", "/state/batch", Some(&ids));
+    let mut harness = Harness::new(CloudSpec::all());
+    let tokens = harness.sign_in();
+    let (_, batch) = harness.rest(&tokens, BACKEND, "POST", "/state/batch", Some(&ids));
     missing("batch", &batch["a0b1c2d3e4fa"], &sample("state_batch")["a0b1c2d3e4fa"], &mut found);
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 #[test]
 fn the_older_host_has_no_structured_routes_and_bearer_is_a_rule() {
-    let mut rig = Rig::demo();
-    let tokens = rig.sign_in();
-    assert_eq!(rig.rest(&tokens, LEGACY, "GET", "/devices", None).0, 200);
+    let mut harness = Harness::demo();
+    let tokens = harness.sign_in();
+    assert_eq!(harness.rest(&tokens, LEGACY, "GET", "/devices", None).0, 200);
     for route in ["/state/a0b1c2d3e4f7", "/devices/capabilities", "/mobile/bootstrap?versionNumber=4"] {
-        assert_eq!(rig.rest(&tokens, LEGACY, "GET", route, None).0, 403, "{route}");
+        assert_eq!(harness.rest(&tokens, LEGACY, "GET", route, None).0, 403, "{route}");
     }
-    assert_eq!(rig.rest(&tokens, BACKEND, "GET", "/mobile/bootstrap", None).0, 400);
-    assert_eq!(rig.http(LEGACY, "GET", "/devices", &[], "").status, 401);
+    assert_eq!(harness.rest(&tokens, BACKEND, "GET", "/mobile/bootstrap", None).0, 400);
+    assert_eq!(harness.http(LEGACY, "GET", "/devices", &[], "").status, 401);
     assert_eq!(
-        rig.http(LEGACY, "GET", "/devices", &[("authorization", tokens.access.expose())], "").status,
+        harness.http(LEGACY, "GET", "/devices", &[("authorization", tokens.access.expose())], "").status,
         401
     );
     let bearer = format!("Bearer {}", tokens.id.expose());
-    assert_eq!(rig.http(LEGACY, "GET", "/devices", &[("authorization", &bearer)], "").status, 401);
+    assert_eq!(harness.http(LEGACY, "GET", "/devices", &[("authorization", &bearer)], "").status, 401);
 
     let mut spec = CloudSpec::demo();
     spec.rules.bearer = true;
-    let mut rig = Rig::new(spec);
-    let tokens = rig.sign_in();
+    let mut harness = Harness::new(spec);
+    let tokens = harness.sign_in();
     let bearer = format!("Bearer {}", tokens.id.expose());
-    assert_eq!(rig.http(LEGACY, "GET", "/devices", &[("authorization", &bearer)], "").status, 200);
+    assert_eq!(harness.http(LEGACY, "GET", "/devices", &[("authorization", &bearer)], "").status, 200);
 }
 
 #[test]
 fn a_structured_update_is_desired_at_once_and_reported_when_the_thermostat_has_it() {
-    let mut rig = Rig::demo();
-    let tokens = rig.sign_in();
+    let mut harness = Harness::demo();
+    let tokens = harness.sign_in();
     let update = sample("state_update_setpoint.request");
-    let state = |rig: &mut Rig| {
-        let state = rig.get(&tokens, "/state/a0b1c2d3e4f7");
+    let state = |harness: &mut Harness| {
+        let state = harness.get(&tokens, "/state/a0b1c2d3e4f7");
         let heat = |which: &str| state["targetHeat"][which]["setpoint"].as_f64().unwrap();
         (heat("desired"), heat("reported"))
     };
-    rig.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f7/update", Some(&update));
-    assert_eq!(state(&mut rig), (21.0, 18.0));
-    rig.pass(3 * SECOND);
-    assert_eq!(state(&mut rig), (21.0, 21.0));
-    assert_eq!(rig.cloud.truth(id("f7")).unwrap().setpoint.as_degrees(), 21.0);
+    harness.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f7/update", Some(&update));
+    assert_eq!(state(&mut harness), (21.0, 18.0));
+    harness.pass(3 * SECOND);
+    assert_eq!(state(&mut harness), (21.0, 21.0));
+    assert_eq!(harness.cloud.truth(id("f7")).unwrap().setpoint.as_degrees(), 21.0);
 
-    rig.cloud.add_fault(mysa_sim::Window::times(1, mysa_sim::Fault::DesiredOnly));
+    harness.cloud.add_fault(mysa_sim::Window::times(1, mysa_sim::Fault::DesiredOnly));
     let update = json!({ "source": 3, "targetHeat": { "setpoint": 23 } });
-    assert_eq!(rig.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f7/update", Some(&update)).0, 200);
-    rig.pass(60 * SECOND);
-    assert_eq!(state(&mut rig), (23.0, 21.0), "status 200 does not mean applied");
-    rig.cloud.press(at(rig.now), id("f7"), Celsius::from_degrees(19.5), None);
-    assert_eq!(state(&mut rig), (19.5, 19.5), "a press on the thermostat is the newest change");
+    assert_eq!(harness.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f7/update", Some(&update)).0, 200);
+    harness.pass(60 * SECOND);
+    assert_eq!(state(&mut harness), (23.0, 21.0), "status 200 does not mean applied");
+    harness.cloud.press(at(harness.now), id("f7"), Celsius::from_degrees(19.5), None);
+    assert_eq!(state(&mut harness), (19.5, 19.5), "a press on the thermostat is the newest change");
     let bad = json!({ "source": 3, "targetHeat": { "setpoint": 21.3 } });
-    assert_eq!(rig.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f7/update", Some(&bad)).0, 400);
+    assert_eq!(harness.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f7/update", Some(&bad)).0, 400);
 }
 
 /// mysa-client writes and reads them in this form.
 #[test]
 fn settings_that_are_written_by_section_are_reported_and_recorded() {
-    let mut rig = Rig::demo();
-    let tokens = rig.sign_in();
+    let mut harness = Harness::demo();
+    let tokens = harness.sign_in();
     let cases = [
         ("targetHeat", "lockoutMin", json!(10), "MinSetpoint", json!(10)),
         ("targetHeat", "lockoutMax", json!(24.5), "MaxSetpoint", json!(24.5)),
@@ -315,12 +315,19 @@ fn settings_that_are_written_by_section_are_reported_and_recorded() {
     ];
     for (section, member, value, field, recorded) in cases {
         let update = json!({ "source": 3, section: { member: value } });
-        assert_eq!(rig.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f6/update", Some(&update)).0, 200);
-        let state = rig.get(&tokens, "/state/a0b1c2d3e4f6");
+        assert_eq!(
+            harness.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f6/update", Some(&update)).0,
+            200
+        );
+        let state = harness.get(&tokens, "/state/a0b1c2d3e4f6");
         assert_eq!(state[section]["reported"][member], value, "{section}.{member}");
-        assert_eq!(rig.get(&tokens, "/devices/a0b1c2d3e4f6")["Device"][field], recorded, "{field}");
+        assert_eq!(harness.get(&tokens, "/devices/a0b1c2d3e4f6")["Device"][field], recorded, "{field}");
     }
-    assert_eq!(rig.cloud.truth(id("f6")).unwrap().messages.commands, 0, "the thermostat receives no command");
+    assert_eq!(
+        harness.cloud.truth(id("f6")).unwrap().messages.commands,
+        0,
+        "the thermostat receives no command"
+    );
     for (section, member, value) in [
         ("targetHeat", "lockoutMin", json!(4)),
         ("tracking", "ambientOffset", json!(5.5)),
@@ -329,7 +336,8 @@ fn settings_that_are_written_by_section_are_reported_and_recorded() {
         ("bbConfig", "controlType", json!(3)),
     ] {
         let update = json!({ "source": 3, section: { member: value } });
-        let (status, reply) = rig.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f6/update", Some(&update));
+        let (status, reply) =
+            harness.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f6/update", Some(&update));
         assert_eq!((status, &reply["code"]), (400, &json!("FST_ERR_VALIDATION")), "{section}.{member}");
     }
 }
@@ -337,43 +345,43 @@ fn settings_that_are_written_by_section_are_reported_and_recorded() {
 /// mysa-client changes scenes in this form; the answer is 202.
 #[test]
 fn a_scene_keeps_what_it_is_given_and_applies_nothing() {
-    let mut rig = Rig::demo();
-    let tokens = rig.sign_in();
-    let home = rig.get(&tokens, "/homes")["Homes"][0]["Id"].as_str().unwrap().to_owned();
+    let mut harness = Harness::demo();
+    let tokens = harness.sign_in();
+    let home = harness.get(&tokens, "/homes")["Homes"][0]["Id"].as_str().unwrap().to_owned();
     let away = format!("{home}_away");
     let actions = json!({ "a0b1c2d3e4f7": { "type": 3, "mode": 4, "setpoint": 16 } });
     let change = json!({ "DeviceActions": actions, "AllDevices": false });
-    let patch = |rig: &mut Rig, scene: &str| {
-        rig.rest(&tokens, BACKEND, "PATCH", &format!("/scene/{scene}"), Some(&change)).0
+    let patch = |harness: &mut Harness, scene: &str| {
+        harness.rest(&tokens, BACKEND, "PATCH", &format!("/scene/{scene}"), Some(&change)).0
     };
-    assert_eq!(patch(&mut rig, &away), 202);
-    let scenes = rig.get(&tokens, &format!("/homes/{home}/scenes"));
+    assert_eq!(patch(&mut harness, &away), 202);
+    let scenes = harness.get(&tokens, &format!("/homes/{home}/scenes"));
     assert_eq!(scenes["Scenes"][1], json!({ "Id": away, "DeviceActions": actions, "AllDevices": false }));
     assert_eq!(scenes["Scenes"][0]["DeviceActions"], json!({}));
     for other in [format!("{home}_party"), "22222222-2222-4222-8222-222222222222_away".into()] {
-        assert_eq!(patch(&mut rig, &other), 404, "{other}");
+        assert_eq!(patch(&mut harness, &other), 404, "{other}");
     }
-    assert_eq!(rig.cloud.truth(id("f7")).unwrap().setpoint.as_degrees(), 18.0);
+    assert_eq!(harness.cloud.truth(id("f7")).unwrap().setpoint.as_degrees(), 18.0);
 }
 
 /// mysotherm knows the route of one user; mysa-client expects 404 for a thermostat without a legacy schedule.
 #[test]
 fn one_user_is_read_by_id_and_a_schedule_that_is_not_there_is_not_found() {
-    let mut rig = Rig::demo();
-    let tokens = rig.sign_in();
-    let user = rig.get(&tokens, "/users");
+    let mut harness = Harness::demo();
+    let tokens = harness.sign_in();
+    let user = harness.get(&tokens, "/users");
     let id = user["User"]["Id"].as_str().unwrap();
-    assert_eq!(rig.get(&tokens, &format!("/users/{id}")), user);
+    assert_eq!(harness.get(&tokens, &format!("/users/{id}")), user);
     let other = "/users/22222222-2222-4222-8222-222222222222";
-    assert_eq!(rig.rest(&tokens, LEGACY, "GET", other, None).0, 404);
-    assert_eq!(rig.rest(&tokens, LEGACY, "GET", "/schedules/v2/a0b1c2d3e4f7", None).0, 404);
+    assert_eq!(harness.rest(&tokens, LEGACY, "GET", other, None).0, 404);
+    assert_eq!(harness.rest(&tokens, LEGACY, "GET", "/schedules/v2/a0b1c2d3e4f7", None).0, 404);
 }
 
 #[test]
 fn settings_of_the_record_reach_the_thermostat_after_a_request_to_reload() {
-    let mut rig = Rig::demo();
-    let tokens = rig.sign_in();
-    let (status, _) = rig.rest(
+    let mut harness = Harness::demo();
+    let tokens = harness.sign_in();
+    let (status, _) = harness.rest(
         &tokens,
         LEGACY,
         "POST",
@@ -381,20 +389,20 @@ fn settings_of_the_record_reach_the_thermostat_after_a_request_to_reload() {
         Some(&json!({ "ButtonState": "Locked", "Model": "BB-V9" })),
     );
     assert_eq!(status, 200);
-    rig.pass(10 * SECOND);
-    assert!(!rig.cloud.truth(id("f6")).unwrap().locked);
-    rig.connect(1);
+    harness.pass(10 * SECOND);
+    assert!(!harness.cloud.truth(id("f6")).unwrap().locked);
+    harness.connect(1);
     let nudge = json!({ "Device": "a0b1c2d3e4f6", "EventType": 0, "MsgType": 6, "Timestamp": WALL });
-    rig.publish(1, "/v1/dev/a0b1c2d3e4f6/in", nudge.to_string().as_bytes());
-    rig.pass(SECOND);
-    assert!(rig.cloud.truth(id("f6")).unwrap().locked);
+    harness.publish(1, "/v1/dev/a0b1c2d3e4f6/in", nudge.to_string().as_bytes());
+    harness.pass(SECOND);
+    assert!(harness.cloud.truth(id("f6")).unwrap().locked);
     assert_eq!(
-        rig.get(&tokens, "/devices/a0b1c2d3e4f6")["Device"]["Model"],
+        harness.get(&tokens, "/devices/a0b1c2d3e4f6")["Device"]["Model"],
         "BB-V2-0",
         "the model does not change"
     );
     assert!(
-        !rig.cloud.press(at(rig.now), id("f6"), Celsius::from_degrees(22.0), None),
+        !harness.cloud.press(at(harness.now), id("f6"), Celsius::from_degrees(22.0), None),
         "its buttons are locked"
     );
 }
@@ -402,17 +410,17 @@ fn settings_of_the_record_reach_the_thermostat_after_a_request_to_reload() {
 #[test]
 fn a_baseboard_that_measures_reports_the_power_it_draws() {
     for (last, kind) in [("f5", 1), ("f6", 4)] {
-        let mut rig = Rig::demo();
-        let tokens = rig.sign_in();
-        rig.connect(1);
-        rig.command(1, id(last), kind, 1, &json!({ "tm": -1, "sp": 30 }));
-        rig.live(1, id(last), 300);
-        rig.pass(std::time::Duration::from_secs(80));
+        let mut harness = Harness::demo();
+        let tokens = harness.sign_in();
+        harness.connect(1);
+        harness.command(1, id(last), kind, 1, &json!({ "tm": -1, "sp": 30 }));
+        harness.live(1, id(last), 300);
+        harness.pass(std::time::Duration::from_secs(80));
         let path = format!("/devices/state/a0b1c2d3e4{last}");
-        let state = rig.get(&tokens, &path);
+        let state = harness.get(&tokens, &path);
         let field = |name: &str| state["DeviceState"][name]["v"].as_f64().unwrap();
         let reported = field("Voltage") * field("Current") * field("Duty");
-        let drawn = rig.cloud.truth(id(last)).unwrap().watts;
+        let drawn = harness.cloud.truth(id(last)).unwrap().watts;
         assert!(
             drawn > 1_000.0 && (reported - drawn).abs() < 0.01 * drawn,
             "{last}: {reported} W reported, {drawn} W drawn"
@@ -430,25 +438,25 @@ fn a_small_home_has_four_thermostats() {
 #[test]
 fn a_hold_with_an_end_is_kept_and_a_baseboard_acknowledges_the_end() {
     for (last, kind, reports_end) in [("f6", 4, true), ("f8", 3, false)] {
-        let mut rig = Rig::demo();
-        let tokens = rig.sign_in();
-        rig.connect(1);
+        let mut harness = Harness::demo();
+        let tokens = harness.sign_in();
+        harness.connect(1);
         let topic = format!("/v1/dev/a0b1c2d3e4{last}/out");
-        rig.subscribe(1, &[&topic]);
+        harness.subscribe(1, &[&topic]);
         let end = WALL + 3_600;
         for (request, cmd, hold, end) in [
             (1, json!({ "tm": end, "ho": 1 }), 1, Some(end)),
             (2, json!({ "tm": -1, "ho": 2 }), 2, None),
             (3, json!({ "tm": -1, "ho": 1 }), 1, None),
         ] {
-            rig.inbox.clear();
-            rig.command(1, id(last), kind, request, &cmd);
-            rig.pass(std::time::Duration::from_secs(8));
-            let held = rig.cloud.held(id(last)).unwrap();
+            harness.inbox.clear();
+            harness.command(1, id(last), kind, request, &cmd);
+            harness.pass(std::time::Duration::from_secs(8));
+            let held = harness.cloud.held(id(last)).unwrap();
             assert_eq!((held.hold, held.hold_end.map(|end| end.as_secs())), (hold == 2, end), "{last} {cmd}");
-            let state = rig.get(&tokens, &format!("/devices/state/a0b1c2d3e4{last}"));
+            let state = harness.get(&tokens, &format!("/devices/state/a0b1c2d3e4{last}"));
             assert_eq!(state["DeviceState"]["HoldTime"]["v"], json!(end.unwrap_or(-1)), "{last} {cmd}");
-            let ack = rig.inbox.iter().map(Received::json).find(|message| message["msg"] == 44).unwrap();
+            let ack = harness.inbox.iter().map(Received::json).find(|message| message["msg"] == 44).unwrap();
             let reported = ack["body"]["state"].get("tm").and_then(serde_json::Value::as_i64);
             assert_eq!(reported, end.filter(|_| reports_end), "{last} {cmd}");
         }

@@ -1,14 +1,14 @@
 //! The conformance check on clients that break its rules, in virtual time.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
 
-mod rig;
+mod harness;
 
 use std::time::Duration;
 
+use harness::*;
 use mysa_cognito::Tokens;
 use mysa_mqtt_codec::{ClientId, Connect, Delivery, Outbound, PacketId, Publish, Topic};
 use mysa_sim::{Check, CheckReport, CheckResult, CheckSettings, Upgrade};
-use rig::*;
 use serde_json::{Value, json};
 
 const TICK: Duration = Duration::from_millis(500);
@@ -17,7 +17,7 @@ const KITCHEN: &str = "/v1/dev/a0b1c2d3e4f6/out";
 
 /// A client that breaks every rule that it can, twice a second.
 struct Bad {
-    rig: Rig,
+    harness: Harness,
     check: Check,
     tokens: Tokens,
     url: String,
@@ -29,42 +29,42 @@ struct Bad {
 
 impl Bad {
     fn new() -> Self {
-        let mut rig = Rig::demo();
-        rig.cloud.record_events(true);
-        let check = Check::new(&rig.cloud, CheckSettings::default(), at(rig.now));
+        let mut harness = Harness::demo();
+        harness.cloud.record_events(true);
+        let check = Check::new(&harness.cloud, CheckSettings::default(), at(harness.now));
         for _ in 0..4 {
-            rig.sign_in();
+            harness.sign_in();
         }
-        let tokens = rig.sign_in();
+        let tokens = harness.sign_in();
         for _ in 0..11 {
-            rig.credentials(LEGACY_POOL, &tokens);
+            harness.credentials(LEGACY_POOL, &tokens);
         }
         for _ in 0..10 {
-            rig.http(BACKEND, "GET", "/devices", &[("Authorization", "Bearer x")], "");
+            harness.http(BACKEND, "GET", "/devices", &[("Authorization", "Bearer x")], "");
         }
-        let credentials = rig.credentials(LEGACY_POOL, &tokens);
-        let url = rig.presign(&credentials);
-        Self { rig, check, tokens, url, conn: 0, is_open: false, refused: 0, ticks: 0 }
+        let credentials = harness.credentials(LEGACY_POOL, &tokens);
+        let url = harness.presign(&credentials);
+        Self { harness, check, tokens, url, conn: 0, is_open: false, refused: 0, ticks: 0 }
     }
 
     /// Passes the events to the check, and its changes to the cloud.
     fn pump(&mut self) {
         loop {
-            while let Some(event) = self.rig.cloud.poll_event() {
+            while let Some(event) = self.harness.cloud.poll_event() {
                 self.check.handle_event(&event);
             }
-            self.check.handle_timeout(at(self.rig.now));
-            self.check.act(&mut self.rig.cloud, at(self.rig.now));
-            self.rig.drain();
-            let Some(event) = self.rig.cloud.poll_event() else { break };
+            self.check.handle_timeout(at(self.harness.now));
+            self.check.act(&mut self.harness.cloud, at(self.harness.now));
+            self.harness.drain();
+            let Some(event) = self.harness.cloud.poll_event() else { break };
             self.check.handle_event(&event);
         }
-        self.is_open &= !self.rig.closed.iter().any(|(conn, _)| *conn == self.conn);
+        self.is_open &= !self.harness.closed.iter().any(|(conn, _)| *conn == self.conn);
     }
 
     fn send(&mut self, bytes: &[u8]) {
         if self.is_open {
-            self.rig.send(self.conn, bytes);
+            self.harness.send(self.conn, bytes);
             self.pump();
         }
     }
@@ -72,7 +72,7 @@ impl Bad {
     /// Dials with the URL of the first connection. Only after eight refusals it makes another one.
     fn dial(&mut self) {
         self.conn += 1;
-        if self.rig.upgrade(self.conn, &self.url, "mqtt") == Upgrade::Accept {
+        if self.harness.upgrade(self.conn, &self.url, "mqtt") == Upgrade::Accept {
             (self.is_open, self.refused) = (true, 0);
             let connect = Connect { clean_session: false, ..Connect::new(ClientId::new("bad").unwrap(), 0) };
             let mut bytes = Vec::new();
@@ -81,9 +81,9 @@ impl Bad {
         } else {
             self.refused += 1;
             if self.refused == 8 {
-                self.tokens = self.rig.sign_in();
-                let credentials = self.rig.credentials(LEGACY_POOL, &self.tokens);
-                (self.url, self.refused) = (self.rig.presign(&credentials), 0);
+                self.tokens = self.harness.sign_in();
+                let credentials = self.harness.credentials(LEGACY_POOL, &self.tokens);
+                (self.url, self.refused) = (self.harness.presign(&credentials), 0);
             }
         }
         self.pump();
@@ -91,7 +91,7 @@ impl Bad {
 
     fn subscribe(&mut self, filters: &[&str]) {
         if self.is_open {
-            self.rig.subscribe(self.conn, filters);
+            self.harness.subscribe(self.conn, filters);
             self.pump();
         }
     }
@@ -113,13 +113,13 @@ impl Bad {
     }
 
     fn leave(&mut self) {
-        self.rig.cloud.handle_ws_closed(at(self.rig.now), self.conn);
+        self.harness.cloud.handle_ws_closed(at(self.harness.now), self.conn);
         self.is_open = false;
         self.pump();
     }
 
     fn tick(&mut self) {
-        self.rig.pass(TICK);
+        self.harness.pass(TICK);
         self.pump();
         self.ticks += 1;
         let (step, _) = self.check.step();
@@ -131,7 +131,7 @@ impl Bad {
                 _ => self.subscribe(&[LIVING]),
             }
         }
-        let _ = self.rig.rest(&self.tokens, BACKEND, "GET", "/devices", None);
+        let _ = self.harness.rest(&self.tokens, BACKEND, "GET", "/devices", None);
         self.pump();
         match (step, self.ticks) {
             // Before the second connection of the same name, a second has to pass.
@@ -166,7 +166,7 @@ fn a_client_that_does_everything_wrong_breaks_nearly_every_rule() {
     let mut bad = Bad::new();
     while !bad.check.is_finished() {
         bad.tick();
-        assert!(bad.rig.now < Duration::from_secs(1_800), "{:?}", bad.check.step());
+        assert!(bad.harness.now < Duration::from_secs(1_800), "{:?}", bad.check.step());
     }
     let report = bad.check.report();
     // It does connect again, and its keep-alive of 0 lets it be silent for half an hour.
@@ -177,22 +177,22 @@ fn a_client_that_does_everything_wrong_breaks_nearly_every_rule() {
 
 #[test]
 fn a_client_that_does_not_reconnect_is_reported() {
-    let mut rig = Rig::demo();
-    rig.cloud.record_events(true);
-    let mut check = Check::new(&rig.cloud, CheckSettings::default(), at(rig.now));
-    rig.connect(1);
-    rig.subscribe(1, &[KITCHEN]);
+    let mut harness = Harness::demo();
+    harness.cloud.record_events(true);
+    let mut check = Check::new(&harness.cloud, CheckSettings::default(), at(harness.now));
+    harness.connect(1);
+    harness.subscribe(1, &[KITCHEN]);
     while !check.is_finished() {
-        while let Some(event) = rig.cloud.poll_event() {
+        while let Some(event) = harness.cloud.poll_event() {
             check.handle_event(&event);
         }
-        check.act(&mut rig.cloud, at(rig.now));
-        rig.drain();
+        check.act(&mut harness.cloud, at(harness.now));
+        harness.drain();
         if let Some(next) = check.poll_timeout() {
             // It pings as long as its connection lives.
-            rig.send(1, &mysa_mqtt_codec::PINGREQ);
-            rig.pass(next.saturating_sub(rig.now).min(Duration::from_secs(30)));
-            check.handle_timeout(at(rig.now));
+            harness.send(1, &mysa_mqtt_codec::PINGREQ);
+            harness.pass(next.saturating_sub(harness.now).min(Duration::from_secs(30)));
+            check.handle_timeout(at(harness.now));
         }
     }
     let report = check.report();

@@ -1,33 +1,33 @@
 //! Observation and control of the simulator by a person.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
 
-mod rig;
+mod harness;
 
 use std::time::Duration;
 
+use harness::*;
 use mysa_proto::Celsius;
 use mysa_sim::{
     Button, CloseReason, Closing, CloudSpec, DeviceFault, Event, EventKind, Fault, Incident, InvalidChange,
     Mode, Origin, Weather, Window,
 };
-use rig::*;
 use serde_json::json;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn events(rig: &mut Rig) -> Vec<Event> {
-    std::iter::from_fn(|| rig.cloud.poll_event()).collect()
+fn events(harness: &mut Harness) -> Vec<Event> {
+    std::iter::from_fn(|| harness.cloud.poll_event()).collect()
 }
 
 #[test]
 fn a_cold_room_makes_the_heater_run_and_a_warm_one_stops_it() {
-    let mut rig = Rig::demo();
+    let mut harness = Harness::demo();
     let kitchen = id("f6");
     for (celsius, heating) in [(5.0, true), (30.0, false)] {
-        rig.cloud.set_room(at(rig.now), kitchen, celsius).unwrap();
-        assert_eq!(rig.cloud.truth(kitchen).unwrap().room, celsius);
-        rig.pass(120 * SECOND);
-        let truth = rig.cloud.truth(kitchen).unwrap();
+        harness.cloud.set_room(at(harness.now), kitchen, celsius).unwrap();
+        assert_eq!(harness.cloud.truth(kitchen).unwrap().room, celsius);
+        harness.pass(120 * SECOND);
+        let truth = harness.cloud.truth(kitchen).unwrap();
         assert_eq!(truth.heating, heating, "{truth:?}");
         assert!((truth.room - celsius).abs() < 1.5, "{truth:?}");
     }
@@ -35,34 +35,34 @@ fn a_cold_room_makes_the_heater_run_and_a_warm_one_stops_it() {
 
 #[test]
 fn weather_changes_from_now_on_and_for_one_home() {
-    let mut rig = Rig::demo();
-    let home = rig.cloud.homes().next().unwrap();
+    let mut harness = Harness::demo();
+    let home = harness.cloud.homes().next().unwrap();
     let arctic = Weather { mean: -40.0, season: 0.0, day: 0.0, variation: 0.0 };
-    rig.cloud.set_weather(at(rig.now), &home.id, arctic).unwrap();
-    let home = rig.cloud.homes().next().unwrap();
+    harness.cloud.set_weather(at(harness.now), &home.id, arctic).unwrap();
+    let home = harness.cloud.homes().next().unwrap();
     assert_eq!((home.outdoors, home.weather, home.devices.len()), (-40.0, arctic, 5));
-    let living = rig.cloud.truth(id("f5")).unwrap();
+    let living = harness.cloud.truth(id("f5")).unwrap();
     assert_eq!(living.outdoors, -40.0);
-    rig.pass(8 * 3_600 * SECOND);
-    let after = rig.cloud.truth(id("f5")).unwrap();
+    harness.pass(8 * 3_600 * SECOND);
+    let after = harness.cloud.truth(id("f5")).unwrap();
     assert!(after.room < living.room - 5.0, "1500 W must be too little at -40 °C: {after:?}");
 }
 
 #[test]
 fn a_person_at_the_thermostat_is_bound_by_its_range_and_its_lock() {
-    let mut rig = Rig::demo();
+    let mut harness = Harness::demo();
     let (kitchen, office) = (id("f6"), id("f9"));
-    let now = at(rig.now);
+    let now = at(harness.now);
     let degrees = |celsius| Celsius::from_degrees(celsius);
-    rig.cloud.turn(now, kitchen, degrees(21.5), Some(Mode::Heat)).unwrap();
-    assert_eq!(rig.cloud.held(kitchen).unwrap().setpoint.as_degrees(), 21.5);
-    let record = rig.cloud.command_records(kitchen).last().unwrap();
+    harness.cloud.turn(now, kitchen, degrees(21.5), Some(Mode::Heat)).unwrap();
+    assert_eq!(harness.cloud.held(kitchen).unwrap().setpoint.as_degrees(), 21.5);
+    let record = harness.cloud.command_records(kitchen).last().unwrap();
     assert_eq!((record.origin, record.applied), (Origin::Button, true));
-    rig.cloud.press_button(now, kitchen, Button::Down).unwrap();
-    assert_eq!(rig.cloud.held(kitchen).unwrap().setpoint.as_degrees(), 21.0);
-    rig.cloud.turn(now, kitchen, degrees(30.0), None).unwrap();
-    rig.cloud.press_button(now, kitchen, Button::Up).unwrap();
-    assert_eq!(rig.cloud.held(kitchen).unwrap().setpoint.as_degrees(), 30.0, "the end of its range");
+    harness.cloud.press_button(now, kitchen, Button::Down).unwrap();
+    assert_eq!(harness.cloud.held(kitchen).unwrap().setpoint.as_degrees(), 21.0);
+    harness.cloud.turn(now, kitchen, degrees(30.0), None).unwrap();
+    harness.cloud.press_button(now, kitchen, Button::Up).unwrap();
+    assert_eq!(harness.cloud.held(kitchen).unwrap().setpoint.as_degrees(), 30.0, "the end of its range");
 
     let refused = [
         (kitchen, degrees(31.0), None, InvalidChange::Setpoint),
@@ -71,10 +71,10 @@ fn a_person_at_the_thermostat_is_bound_by_its_range_and_its_lock() {
         (id("00"), degrees(20.0), None, InvalidChange::UnknownDevice),
     ];
     for (device, setpoint, mode, why) in refused {
-        assert_eq!(rig.cloud.turn(now, device, setpoint, mode), Err(why));
+        assert_eq!(harness.cloud.turn(now, device, setpoint, mode), Err(why));
     }
-    rig.cloud.start_fault(now, Window::new(Duration::ZERO, Duration::MAX, powerless()));
-    assert_eq!(rig.cloud.turn(now, kitchen, degrees(20.0), None), Err(InvalidChange::Unresponsive));
+    harness.cloud.start_fault(now, Window::new(Duration::ZERO, Duration::MAX, powerless()));
+    assert_eq!(harness.cloud.turn(now, kitchen, degrees(20.0), None), Err(InvalidChange::Unresponsive));
 }
 
 fn powerless() -> Fault {
@@ -83,48 +83,49 @@ fn powerless() -> Fault {
 
 #[test]
 fn values_that_no_room_has_are_refused() {
-    let mut rig = Rig::demo();
-    let now = at(rig.now);
-    let home = rig.cloud.homes().next().unwrap().id;
+    let mut harness = Harness::demo();
+    let now = at(harness.now);
+    let home = harness.cloud.homes().next().unwrap().id;
     for celsius in [f64::NAN, f64::INFINITY, -60.5, 61.0] {
-        assert_eq!(rig.cloud.set_room(now, id("f5"), celsius), Err(InvalidChange::Temperature));
+        assert_eq!(harness.cloud.set_room(now, id("f5"), celsius), Err(InvalidChange::Temperature));
         let weather = Weather { day: celsius, ..Weather::default() };
-        assert_eq!(rig.cloud.set_weather(now, &home, weather), Err(InvalidChange::Weather));
+        assert_eq!(harness.cloud.set_weather(now, &home, weather), Err(InvalidChange::Weather));
     }
-    assert_eq!(rig.cloud.set_room(now, id("00"), 20.0), Err(InvalidChange::UnknownDevice));
-    assert_eq!(rig.cloud.set_weather(now, "x", Weather::default()), Err(InvalidChange::UnknownHome));
+    assert_eq!(harness.cloud.set_room(now, id("00"), 20.0), Err(InvalidChange::UnknownDevice));
+    assert_eq!(harness.cloud.set_weather(now, "x", Weather::default()), Err(InvalidChange::UnknownHome));
 }
 
 #[test]
 fn a_started_fault_applies_at_once_and_ends_when_it_is_ended() {
-    let mut rig = Rig::demo();
+    let mut harness = Harness::demo();
     let kitchen = id("f6");
-    let fault = rig.cloud.start_fault(at(rig.now), Window::new(Duration::ZERO, Duration::MAX, powerless()));
-    assert!(!rig.cloud.place(kitchen).unwrap().online);
-    assert_eq!(rig.cloud.truth(kitchen).unwrap().watts, 0.0, "no power");
-    assert!(rig.cloud.end_fault(at(rig.now), fault));
-    rig.pass(10 * SECOND);
-    let truth = rig.cloud.truth(kitchen).unwrap();
-    assert!(rig.cloud.place(kitchen).unwrap().online && truth.boots == 2, "{truth:?}");
+    let fault =
+        harness.cloud.start_fault(at(harness.now), Window::new(Duration::ZERO, Duration::MAX, powerless()));
+    assert!(!harness.cloud.place(kitchen).unwrap().online);
+    assert_eq!(harness.cloud.truth(kitchen).unwrap().watts, 0.0, "no power");
+    assert!(harness.cloud.end_fault(at(harness.now), fault));
+    harness.pass(10 * SECOND);
+    let truth = harness.cloud.truth(kitchen).unwrap();
+    assert!(harness.cloud.place(kitchen).unwrap().online && truth.boots == 2, "{truth:?}");
 
-    rig.cloud.start_fault(at(rig.now), Window::new(Duration::ZERO, Duration::MAX, powerless()));
-    rig.cloud.plan_incident(rig.cloud.age() + SECOND, Incident::Press(id("f5"), 16.0));
-    rig.cloud.end_faults(at(rig.now));
-    rig.pass(10 * SECOND);
-    assert_eq!((rig.cloud.faults().count(), rig.cloud.planned_incidents().count()), (0, 0));
-    assert_eq!(rig.cloud.held(id("f5")).unwrap().setpoint.as_degrees(), 20.5, "nobody pressed");
+    harness.cloud.start_fault(at(harness.now), Window::new(Duration::ZERO, Duration::MAX, powerless()));
+    harness.cloud.plan_incident(harness.cloud.age() + SECOND, Incident::Press(id("f5"), 16.0));
+    harness.cloud.end_faults(at(harness.now));
+    harness.pass(10 * SECOND);
+    assert_eq!((harness.cloud.faults().count(), harness.cloud.planned_incidents().count()), (0, 0));
+    assert_eq!(harness.cloud.held(id("f5")).unwrap().setpoint.as_degrees(), 20.5, "nobody pressed");
 }
 
 #[test]
 fn the_journal_follows_a_client_from_its_sign_in_to_its_end() {
-    let mut rig = Rig::demo();
-    rig.cloud.record_events(true);
-    rig.connect(1);
-    rig.subscribe(1, &["/v1/dev/a0b1c2d3e4f6/out", "/v1/dev/ffffffffffff/out"]);
-    rig.command(1, id("f6"), 4, 9, &json!({ "tm": -1, "sp": 21.5 }));
-    rig.pass(2 * SECOND);
-    rig.cloud.act(at(rig.now), Incident::CloseAll(Closing::Cut));
-    let all = events(&mut rig);
+    let mut harness = Harness::demo();
+    harness.cloud.record_events(true);
+    harness.connect(1);
+    harness.subscribe(1, &["/v1/dev/a0b1c2d3e4f6/out", "/v1/dev/ffffffffffff/out"]);
+    harness.command(1, id("f6"), 4, 9, &json!({ "tm": -1, "sp": 21.5 }));
+    harness.pass(2 * SECOND);
+    harness.cloud.act(at(harness.now), Incident::CloseAll(Closing::Cut));
+    let all = events(&mut harness);
     assert!(all.windows(2).all(|pair| pair[0].at.mono <= pair[1].at.mono), "events must be in order of time");
     let lines: Vec<String> = all.iter().map(Event::to_string).collect();
     let says = |part: &str| lines.iter().any(|line| line.contains(part));
@@ -140,7 +141,7 @@ fn the_journal_follows_a_client_from_its_sign_in_to_its_end() {
     };
     assert!(route("user-pool InitiateAuth") && route("identity-pool GetId"), "{kinds:?}");
     let account = CloudSpec::DEMO_EMAIL.to_owned();
-    let signed_at = rig.cloud.wall().plus_millis(-2_000);
+    let signed_at = harness.cloud.wall().plus_millis(-2_000);
     assert!(kinds.contains(&EventKind::Opened { conn: 1, account, signed_at }), "{kinds:?}");
     let client = "client-1".into();
     let connected = EventKind::Connected { conn: 1, client, keep_alive: 60, clean_session: true };
@@ -176,21 +177,21 @@ fn the_journal_follows_a_client_from_its_sign_in_to_its_end() {
 
 #[test]
 fn a_client_that_goes_and_a_denied_publish_are_in_the_journal() {
-    let mut rig = Rig::demo();
-    rig.connect(1);
-    rig.cloud.record_events(true);
-    rig.publish(1, "/v1/dev/ffffffffffff/in", b"{}");
-    let kinds: Vec<EventKind> = events(&mut rig).into_iter().map(|event| event.kind).collect();
+    let mut harness = Harness::demo();
+    harness.connect(1);
+    harness.cloud.record_events(true);
+    harness.publish(1, "/v1/dev/ffffffffffff/in", b"{}");
+    let kinds: Vec<EventKind> = events(&mut harness).into_iter().map(|event| event.kind).collect();
     let denied = |kind: &EventKind| matches!(kind, EventKind::Published { accepted: false, .. });
     assert!(kinds.iter().any(denied), "{kinds:?}");
     let (by_broker, reason) = (Some(Closing::Frame(None)), CloseReason::Denied);
     assert!(kinds.contains(&EventKind::Closed { conn: 1, by_broker, reason }));
-    rig.pass(2 * SECOND);
-    rig.connect(2);
-    events(&mut rig);
-    rig.cloud.handle_ws_closed(at(rig.now), 2);
-    rig.cloud.handle_ws_closed(at(rig.now), 2);
-    let kinds: Vec<EventKind> = events(&mut rig).into_iter().map(|event| event.kind).collect();
+    harness.pass(2 * SECOND);
+    harness.connect(2);
+    events(&mut harness);
+    harness.cloud.handle_ws_closed(at(harness.now), 2);
+    harness.cloud.handle_ws_closed(at(harness.now), 2);
+    let kinds: Vec<EventKind> = events(&mut harness).into_iter().map(|event| event.kind).collect();
     assert_eq!(
         kinds,
         [EventKind::Closed { conn: 2, by_broker: None, reason: CloseReason::Lost }],
@@ -200,26 +201,26 @@ fn a_client_that_goes_and_a_denied_publish_are_in_the_journal() {
 
 /// Everything that happens in two hours with a client, faults and incidents.
 fn two_hours(seed: u64) -> Vec<String> {
-    let mut rig = Rig::seeded(CloudSpec::demo(), seed);
-    rig.cloud.record_events(true);
-    rig.cloud.start_named_fault(at(rig.now), "reorder", None, Duration::ZERO, None).unwrap();
-    rig.cloud.plan_incident(1_800 * SECOND, Incident::Reboot(id("f6")));
+    let mut harness = Harness::seeded(CloudSpec::demo(), seed);
+    harness.cloud.record_events(true);
+    harness.cloud.start_named_fault(at(harness.now), "reorder", None, Duration::ZERO, None).unwrap();
+    harness.cloud.plan_incident(1_800 * SECOND, Incident::Reboot(id("f6")));
     let mut lines = Vec::new();
     for round in 0..24 {
         if round % 12 == 0 {
-            rig.connect(round + 1);
-            rig.subscribe(round + 1, &["/v1/dev/a0b1c2d3e4f5/out", "/v1/dev/a0b1c2d3e4f6/out"]);
+            harness.connect(round + 1);
+            harness.subscribe(round + 1, &["/v1/dev/a0b1c2d3e4f5/out", "/v1/dev/a0b1c2d3e4f6/out"]);
         }
         let conn = round / 12 * 12 + 1;
-        rig.live(conn, id("f6"), 180);
+        harness.live(conn, id("f6"), 180);
         for setpoint in [18, 19] {
-            rig.command(conn, id("f6"), 4, round * 2 + setpoint, &json!({ "tm": -1, "sp": setpoint }));
+            harness.command(conn, id("f6"), 4, round * 2 + setpoint, &json!({ "tm": -1, "sp": setpoint }));
         }
         for _ in 0..5 {
-            rig.send(conn, &mysa_mqtt_codec::PINGREQ);
-            rig.pass(60 * SECOND);
+            harness.send(conn, &mysa_mqtt_codec::PINGREQ);
+            harness.pass(60 * SECOND);
         }
-        lines.extend(events(&mut rig).iter().map(|event| format!("{event:?}")));
+        lines.extend(events(&mut harness).iter().map(|event| format!("{event:?}")));
     }
     assert!(lines.len() > 200, "{}", lines.len());
     lines
@@ -238,43 +239,43 @@ fn two_runs_with_the_same_seed_have_the_same_events() {
 
 #[test]
 fn the_journal_has_the_reason_for_each_closed_connection() {
-    let mut rig = Rig::demo();
-    rig.cloud.record_events(true);
-    let reason = |rig: &mut Rig, conn: u64| {
-        events(rig).into_iter().find_map(|event| match event.kind {
+    let mut harness = Harness::demo();
+    harness.cloud.record_events(true);
+    let reason = |harness: &mut Harness, conn: u64| {
+        events(harness).into_iter().find_map(|event| match event.kind {
             EventKind::Closed { conn: closed, reason, .. } if closed == conn => Some(reason),
             _ => None,
         })
     };
-    rig.connect(1);
+    harness.connect(1);
     let nine: Vec<String> = (0..9).map(|number| format!("/v1/dev/a0b1c2d3e4f{number}/out")).collect();
-    rig.subscribe(1, &nine.iter().map(String::as_str).collect::<Vec<_>>());
-    assert_eq!(reason(&mut rig, 1), Some(CloseReason::TooManyFilters));
+    harness.subscribe(1, &nine.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(reason(&mut harness, 1), Some(CloseReason::TooManyFilters));
 
-    rig.connect(2);
-    rig.pass(100 * SECOND);
-    assert_eq!(reason(&mut rig, 2), Some(CloseReason::Silent));
+    harness.connect(2);
+    harness.pass(100 * SECOND);
+    assert_eq!(reason(&mut harness, 2), Some(CloseReason::Silent));
 
-    rig.connect(3);
-    rig.connect_with(4, LEGACY_POOL, LEGACY_CLIENT, "client-3");
-    assert_eq!(reason(&mut rig, 4), Some(CloseReason::EarlyConnect));
-    rig.pass(2 * SECOND);
-    rig.connect_with(5, LEGACY_POOL, LEGACY_CLIENT, "client-3");
-    assert_eq!(reason(&mut rig, 3), Some(CloseReason::TakenOver));
+    harness.connect(3);
+    harness.connect_with(4, LEGACY_POOL, LEGACY_CLIENT, "client-3");
+    assert_eq!(reason(&mut harness, 4), Some(CloseReason::EarlyConnect));
+    harness.pass(2 * SECOND);
+    harness.connect_with(5, LEGACY_POOL, LEGACY_CLIENT, "client-3");
+    assert_eq!(reason(&mut harness, 3), Some(CloseReason::TakenOver));
 
-    rig.send(5, &[0xe0, 0]);
-    assert_eq!(reason(&mut rig, 5), Some(CloseReason::Disconnect));
+    harness.send(5, &[0xe0, 0]);
+    assert_eq!(reason(&mut harness, 5), Some(CloseReason::Disconnect));
 }
 
 #[test]
 fn nothing_is_recorded_while_it_is_off() {
-    let mut rig = Rig::demo();
-    rig.connect(1);
-    rig.cloud.press_button(at(rig.now), id("f6"), Button::Up).unwrap();
-    assert_eq!(events(&mut rig), []);
-    rig.cloud.record_events(true);
-    rig.cloud.set_room(at(rig.now), id("f6"), 20.0).unwrap();
-    let kinds: Vec<EventKind> = events(&mut rig).into_iter().map(|event| event.kind).collect();
+    let mut harness = Harness::demo();
+    harness.connect(1);
+    harness.cloud.press_button(at(harness.now), id("f6"), Button::Up).unwrap();
+    assert_eq!(events(&mut harness), []);
+    harness.cloud.record_events(true);
+    harness.cloud.set_room(at(harness.now), id("f6"), 20.0).unwrap();
+    let kinds: Vec<EventKind> = events(&mut harness).into_iter().map(|event| event.kind).collect();
     assert_eq!(
         kinds,
         [EventKind::RoomSet { device: id("f6"), celsius: 20.0 }],
@@ -284,12 +285,12 @@ fn nothing_is_recorded_while_it_is_off() {
 
 #[test]
 fn requests_are_counted_by_route_without_ids() {
-    let mut rig = Rig::demo();
-    let tokens = rig.sign_in();
-    rig.get(&tokens, "/devices/a0b1c2d3e4f5");
-    rig.get(&tokens, "/devices/a0b1c2d3e4f6");
-    rig.get(&tokens, "/devices");
-    let counts: Vec<(&str, u64)> = rig.cloud.routes().collect();
+    let mut harness = Harness::demo();
+    let tokens = harness.sign_in();
+    harness.get(&tokens, "/devices/a0b1c2d3e4f5");
+    harness.get(&tokens, "/devices/a0b1c2d3e4f6");
+    harness.get(&tokens, "/devices");
+    let counts: Vec<(&str, u64)> = harness.cloud.routes().collect();
     assert_eq!(
         counts,
         [
@@ -300,24 +301,27 @@ fn requests_are_counted_by_route_without_ids() {
         ]
     );
     for number in 0..1_000 {
-        rig.http(BACKEND, "GET", &format!("/x{number}"), &[], "");
+        harness.http(BACKEND, "GET", &format!("/x{number}"), &[], "");
     }
-    assert!(rig.cloud.routes().count() <= 257);
-    assert_eq!(rig.cloud.routes().map(|(_, count)| count).sum::<u64>(), rig.cloud.counters().http_requests);
+    assert!(harness.cloud.routes().count() <= 257);
+    assert_eq!(
+        harness.cloud.routes().map(|(_, count)| count).sum::<u64>(),
+        harness.cloud.counters().http_requests
+    );
 }
 
 #[test]
 fn connections_and_places_are_listed() {
-    let mut rig = Rig::demo();
-    rig.connect(1);
-    rig.subscribe(1, &["/v1/dev/a0b1c2d3e4f6/out"]);
-    let connection = rig.cloud.connections().next().unwrap();
+    let mut harness = Harness::demo();
+    harness.connect(1);
+    harness.subscribe(1, &["/v1/dev/a0b1c2d3e4f6/out"]);
+    let connection = harness.cloud.connections().next().unwrap();
     assert_eq!((connection.conn, connection.client.as_deref()), (1, Some("client-1")));
     assert_eq!((connection.account.as_str(), connection.in_flight), (CloudSpec::DEMO_EMAIL, 0));
     assert_eq!(connection.filters, ["/v1/dev/a0b1c2d3e4f6/out"]);
-    let place = rig.cloud.place(id("f6")).unwrap();
+    let place = harness.cloud.place(id("f6")).unwrap();
     assert_eq!((place.name.as_str(), place.model.as_str(), place.online), ("Kitchen", "BB-V2-0", true));
-    assert_eq!(place.home, rig.cloud.homes().next().unwrap().id);
-    let account = rig.cloud.accounts().next().unwrap();
+    assert_eq!(place.home, harness.cloud.homes().next().unwrap().id);
+    let account = harness.cloud.accounts().next().unwrap();
     assert_eq!(account.email, CloudSpec::DEMO_EMAIL);
 }

@@ -1,7 +1,7 @@
 //! Thermostats that are controlled by named shadows: the topics, the structured service, and the reactions.
 #![allow(clippy::unwrap_used, reason = "a test may panic, helpers included")]
 
-mod rig;
+mod harness;
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use mysa_sim::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use rig::{BACKEND, LEGACY_CLIENT, LEGACY_POOL, Received, Rig, WALL, at, connect, id};
+use harness::{BACKEND, Harness, LEGACY_CLIENT, LEGACY_POOL, Received, WALL, at, connect, id};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -31,8 +31,8 @@ fn spec() -> CloudSpec {
     spec
 }
 
-fn rig() -> Rig {
-    Rig::new(spec())
+fn harness() -> Harness {
+    Harness::new(spec())
 }
 
 fn topic(name: &str, end: &str) -> String {
@@ -49,91 +49,91 @@ const ANSWERS: [&str; 6] = [
 ];
 
 /// Connects with the longest keep-alive, and subscribes to all answers for these shadows.
-fn listen(rig: &mut Rig, conn: u64, names: &[&str]) {
-    rig.dial(conn, LEGACY_POOL, LEGACY_CLIENT);
-    rig.send(conn, &connect(&format!("client-{conn}"), 1_200));
+fn listen(harness: &mut Harness, conn: u64, names: &[&str]) {
+    harness.dial(conn, LEGACY_POOL, LEGACY_CLIENT);
+    harness.send(conn, &connect(&format!("client-{conn}"), 1_200));
     for name in names {
         let topics = ANSWERS.map(|end| topic(name, end));
-        assert_eq!(rig.subscribe(conn, &topics.each_ref().map(String::as_str)), [1; 6]);
+        assert_eq!(harness.subscribe(conn, &topics.each_ref().map(String::as_str)), [1; 6]);
     }
 }
 
-fn ask(rig: &mut Rig, name: &str, request: &str, payload: &str) {
-    rig.publish(1, &topic(name, request), payload.as_bytes());
+fn ask(harness: &mut Harness, name: &str, request: &str, payload: &str) {
+    harness.publish(1, &topic(name, request), payload.as_bytes());
 }
 
 /// Lets hours pass with pings on the first connection.
-fn pass_hours(rig: &mut Rig, hours: u32) {
+fn pass_hours(harness: &mut Harness, hours: u32) {
     for _ in 0..3 * hours {
-        rig.pass(20 * MINUTE);
-        rig.send(1, &PINGREQ);
+        harness.pass(20 * MINUTE);
+        harness.send(1, &PINGREQ);
     }
 }
 
 /// Sets desired values of a shadow, and waits until the thermostat has reported.
-fn desire(rig: &mut Rig, name: &str, desired: &Value) {
-    ask(rig, name, "update", &json!({ "state": { "desired": desired } }).to_string());
-    rig.pass(2 * SECOND);
+fn desire(harness: &mut Harness, name: &str, desired: &Value) {
+    ask(harness, name, "update", &json!({ "state": { "desired": desired } }).to_string());
+    harness.pass(2 * SECOND);
 }
 
 /// Messages that have arrived on a topic, oldest first.
-fn on(rig: &Rig, name: &str, end: &str) -> Vec<Value> {
+fn on(harness: &Harness, name: &str, end: &str) -> Vec<Value> {
     let topic = topic(name, end);
-    rig.inbox.iter().filter(|message| message.topic == topic).map(Received::json).collect()
+    harness.inbox.iter().filter(|message| message.topic == topic).map(Received::json).collect()
 }
 
-fn last(rig: &Rig, name: &str, end: &str) -> Value {
-    on(rig, name, end).pop().unwrap_or_else(|| panic!("nothing on {name} {end}"))
+fn last(harness: &Harness, name: &str, end: &str) -> Value {
+    on(harness, name, end).pop().unwrap_or_else(|| panic!("nothing on {name} {end}"))
 }
 
-fn held(rig: &Rig, device: DeviceId) -> (f64, Mode) {
-    let truth = rig.cloud.truth(device).unwrap();
+fn held(harness: &Harness, device: DeviceId) -> (f64, Mode) {
+    let truth = harness.cloud.truth(device).unwrap();
     (truth.setpoint.as_degrees(), truth.mode)
 }
 
-fn state(rig: &mut Rig, device: DeviceId) -> Value {
-    let tokens = rig.sign_in();
-    rig.get(&tokens, &format!("/state/{device}"))
+fn state(harness: &mut Harness, device: DeviceId) -> Value {
+    let tokens = harness.sign_in();
+    harness.get(&tokens, &format!("/state/{device}"))
 }
 
-fn write(rig: &mut Rig, device: DeviceId, body: &Value) -> (u16, Value) {
-    let tokens = rig.sign_in();
-    let answer = rig.rest(&tokens, BACKEND, "POST", &format!("/state/{device}/update"), Some(body));
-    rig.drain();
+fn write(harness: &mut Harness, device: DeviceId, body: &Value) -> (u16, Value) {
+    let tokens = harness.sign_in();
+    let answer = harness.rest(&tokens, BACKEND, "POST", &format!("/state/{device}/update"), Some(body));
+    harness.drain();
     answer
 }
 
-fn fault(rig: &mut Rig, device: DeviceId, fault: DeviceFault) -> FaultId {
+fn fault(harness: &mut Harness, device: DeviceId, fault: DeviceFault) -> FaultId {
     let window = Window::new(Duration::ZERO, Duration::MAX, Fault::Device(Some(device), fault));
-    rig.cloud.start_fault(at(rig.now), window)
+    harness.cloud.start_fault(at(harness.now), window)
 }
 
 #[test]
 fn a_shadow_is_read_with_its_times_and_version() {
-    let mut rig = rig();
-    listen(&mut rig, 1, &["targetHeat"]);
-    ask(&mut rig, "targetHeat", "get", "");
+    let mut harness = harness();
+    listen(&mut harness, 1, &["targetHeat"]);
+    ask(&mut harness, "targetHeat", "get", "");
     let values = json!({ "setpoint": 2_000, "lockoutMin": 500, "lockoutMax": 3_000 });
     let time = json!({ "timestamp": WALL });
     let times = json!({ "setpoint": time, "lockoutMin": time, "lockoutMax": time });
     assert_eq!(
-        last(&rig, "targetHeat", "get/accepted"),
+        last(&harness, "targetHeat", "get/accepted"),
         json!({
             "state": { "desired": values, "reported": values },
             "metadata": { "desired": times, "reported": times },
             "version": 1, "timestamp": WALL,
         })
     );
-    ask(&mut rig, "targetHeat", "get", r#"{"clientToken":"t-1"}"#);
-    assert_eq!(last(&rig, "targetHeat", "get/accepted")["clientToken"], "t-1");
+    ask(&mut harness, "targetHeat", "get", r#"{"clientToken":"t-1"}"#);
+    assert_eq!(last(&harness, "targetHeat", "get/accepted")["clientToken"], "t-1");
     // The names that one client documents, and the values of each.
     let names = ["hvacConfig", "modes", "physicalInterface", "targetAuto", "targetCool", "targetHeat"];
     for name in names {
-        rig.inbox.clear();
+        harness.inbox.clear();
         let conn = 100 + names.iter().position(|known| *known == name).unwrap() as u64;
-        listen(&mut rig, conn, &[name]);
-        rig.publish(conn, &topic(name, "get"), b"");
-        let shown = last(&rig, name, "get/accepted");
+        listen(&mut harness, conn, &[name]);
+        harness.publish(conn, &topic(name, "get"), b"");
+        let shown = last(&harness, name, "get/accepted");
         assert!(!shown["state"]["desired"].as_object().unwrap().is_empty(), "{name}");
         assert_eq!(shown["version"], 1, "{name}");
     }
@@ -141,27 +141,27 @@ fn a_shadow_is_read_with_its_times_and_version() {
 
 #[test]
 fn a_desired_value_is_a_difference_until_the_thermostat_reports_it() {
-    let mut rig = rig();
-    listen(&mut rig, 1, &["targetHeat"]);
-    rig.pass(10 * SECOND);
+    let mut harness = harness();
+    listen(&mut harness, 1, &["targetHeat"]);
+    harness.pass(10 * SECOND);
     let now = WALL + 10;
     let request = r#"{"state":{"desired":{"setpoint":2150,"source":3}},"version":1,"clientToken":"c"}"#;
-    ask(&mut rig, "targetHeat", "update", request);
+    ask(&mut harness, "targetHeat", "update", request);
     let time = json!({ "timestamp": now });
     let desired = json!({ "setpoint": 2_150, "source": 3 });
     let times = json!({ "setpoint": time, "source": time });
     assert_eq!(
-        on(&rig, "targetHeat", "update/accepted"),
+        on(&harness, "targetHeat", "update/accepted"),
         [json!({
             "state": { "desired": desired }, "metadata": { "desired": times }, "version": 2, "timestamp": now,
             "clientToken": "c",
         })]
     );
     assert_eq!(
-        on(&rig, "targetHeat", "update/delta"),
+        on(&harness, "targetHeat", "update/delta"),
         [json!({ "state": desired, "metadata": times, "version": 2, "timestamp": now, "clientToken": "c" })]
     );
-    let documents = last(&rig, "targetHeat", "update/documents");
+    let documents = last(&harness, "targetHeat", "update/documents");
     assert_eq!(documents["clientToken"], "c");
     assert_eq!(documents["previous"]["version"], 1);
     assert_eq!(documents["previous"]["state"]["desired"]["setpoint"], 2_000);
@@ -170,32 +170,32 @@ fn a_desired_value_is_a_difference_until_the_thermostat_reports_it() {
     assert_eq!(documents["current"]["state"]["reported"]["setpoint"], 2_000);
     assert_eq!(documents["current"]["metadata"]["desired"]["setpoint"]["timestamp"], now);
     assert_eq!(documents["current"]["metadata"]["desired"]["lockoutMin"]["timestamp"], WALL);
-    ask(&mut rig, "targetHeat", "get", "");
-    assert_eq!(last(&rig, "targetHeat", "get/accepted")["state"]["delta"], desired);
+    ask(&mut harness, "targetHeat", "get", "");
+    assert_eq!(last(&harness, "targetHeat", "get/accepted")["state"]["delta"], desired);
     // The structured service shows degrees, and a reported value only after the thermostat applied it.
-    assert_eq!(held(&rig, id("fa")), (20.0, Mode::Heat));
-    let shown = state(&mut rig, id("fa"));
+    assert_eq!(held(&harness, id("fa")), (20.0, Mode::Heat));
+    let shown = state(&mut harness, id("fa"));
     assert_eq!(shown["targetHeat"]["desired"]["setpoint"], 21.5);
     assert_eq!(shown["targetHeat"]["reported"]["setpoint"], 20);
-    rig.pass(2 * SECOND);
-    assert_eq!(held(&rig, id("fa")), (21.5, Mode::Heat));
-    let report = last(&rig, "targetHeat", "update/accepted");
+    harness.pass(2 * SECOND);
+    assert_eq!(held(&harness, id("fa")), (21.5, Mode::Heat));
+    let report = last(&harness, "targetHeat", "update/accepted");
     assert_eq!(report["state"], json!({ "reported": desired }));
     assert_eq!((&report["version"], report.get("clientToken")), (&json!(3), None));
-    assert_eq!(on(&rig, "targetHeat", "update/delta").len(), 1, "nothing differs any more");
-    ask(&mut rig, "targetHeat", "get", "");
-    assert_eq!(last(&rig, "targetHeat", "get/accepted")["state"].get("delta"), None);
-    let shown = state(&mut rig, id("fa"));
+    assert_eq!(on(&harness, "targetHeat", "update/delta").len(), 1, "nothing differs any more");
+    ask(&mut harness, "targetHeat", "get", "");
+    assert_eq!(last(&harness, "targetHeat", "get/accepted")["state"].get("delta"), None);
+    let shown = state(&mut harness, id("fa"));
     assert_eq!(shown["targetHeat"]["reported"]["setpoint"], 21.5);
-    let record = rig.cloud.command_records(id("fa")).last().unwrap();
+    let record = harness.cloud.command_records(id("fa")).last().unwrap();
     assert_eq!((record.origin, record.applied), (Origin::Mqtt { conn: 1 }, true));
     assert_eq!(record.setpoint, Celsius::from_degrees(21.5));
 }
 
 #[test]
 fn requests_that_break_the_rules_of_shadows_are_rejected_by_code() {
-    let mut rig = rig();
-    listen(&mut rig, 1, &["modes", "nothing"]);
+    let mut harness = harness();
+    listen(&mut harness, 1, &["modes", "nothing"]);
     let deep = r#"{"state":{"desired":{"a":{"b":{"c":{"d":{"e":{"f":1}}}}}}},"clientToken":"t"}"#;
     let deeper = deep.replace("\"f\":1", "\"f\":{\"g\":1}");
     let long = format!(r#"{{"state":{{}},"clientToken":"{}"}}"#, "t".repeat(65));
@@ -216,9 +216,9 @@ fn requests_that_break_the_rules_of_shadows_are_rejected_by_code() {
         (r#"{"state":{"desired":{"mode":0}},"version":7,"clientToken":"t"}"#, 409, "Version conflict"),
         (&large, 413, "The payload exceeds the maximum size allowed"),
     ] {
-        let before = on(&rig, "modes", "update/rejected").len();
-        ask(&mut rig, "modes", "update", payload);
-        let rejected = on(&rig, "modes", "update/rejected");
+        let before = on(&harness, "modes", "update/rejected").len();
+        ask(&mut harness, "modes", "update", payload);
+        let rejected = on(&harness, "modes", "update/rejected");
         assert_eq!(rejected.len(), before + 1, "{payload}");
         let rejected = rejected.last().unwrap();
         assert_eq!((&rejected["code"], &rejected["message"]), (&json!(code), &json!(message)), "{payload}");
@@ -226,65 +226,65 @@ fn requests_that_break_the_rules_of_shadows_are_rejected_by_code() {
         let token = payload.contains(r#""clientToken":"t""#).then(|| json!("t"));
         assert_eq!(rejected.get("clientToken"), token.as_ref(), "{payload}");
     }
-    rig.publish(1, &topic("modes", "update"), b"{\"state\":\xff}");
-    assert_eq!(last(&rig, "modes", "update/rejected")["code"], 415);
-    ask(&mut rig, "nothing", "get", r#"{"clientToken":"n"}"#);
+    harness.publish(1, &topic("modes", "update"), b"{\"state\":\xff}");
+    assert_eq!(last(&harness, "modes", "update/rejected")["code"], 415);
+    ask(&mut harness, "nothing", "get", r#"{"clientToken":"n"}"#);
     assert_eq!(
-        last(&rig, "nothing", "get/rejected"),
+        last(&harness, "nothing", "get/rejected"),
         json!({
             "code": 404, "message": "No shadow exists with name: 'nothing'", "timestamp": WALL, "clientToken": "n",
         })
     );
-    ask(&mut rig, "modes", "get", "?");
-    assert_eq!(last(&rig, "modes", "get/rejected")["message"], "Invalid JSON");
-    assert_eq!(on(&rig, "modes", "update/accepted"), [Value::Null; 0]);
+    ask(&mut harness, "modes", "get", "?");
+    assert_eq!(last(&harness, "modes", "get/rejected")["message"], "Invalid JSON");
+    assert_eq!(on(&harness, "modes", "update/accepted"), [Value::Null; 0]);
     // A document grows up to its limit, and a client may create shadows up to theirs.
     let half = json!({ "state": { "desired": { "one": "x".repeat(5_000) } } }).to_string();
-    ask(&mut rig, "nothing", "update", &half);
-    assert_eq!(last(&rig, "nothing", "update/accepted")["version"], 1);
-    ask(&mut rig, "nothing", "update", &half.replace("one", "two"));
-    assert_eq!(last(&rig, "nothing", "update/rejected")["code"], 413);
-    ask(&mut rig, "nothing", "update", deep);
-    assert_eq!(last(&rig, "nothing", "update/accepted")["version"], 2);
+    ask(&mut harness, "nothing", "update", &half);
+    assert_eq!(last(&harness, "nothing", "update/accepted")["version"], 1);
+    ask(&mut harness, "nothing", "update", &half.replace("one", "two"));
+    assert_eq!(last(&harness, "nothing", "update/rejected")["code"], 413);
+    ask(&mut harness, "nothing", "update", deep);
+    assert_eq!(last(&harness, "nothing", "update/accepted")["version"], 2);
     for number in 0..9 {
-        ask(&mut rig, &format!("more-{number}"), "update", deep);
+        ask(&mut harness, &format!("more-{number}"), "update", deep);
     }
-    listen(&mut rig, 2, &["too-many"]);
-    rig.publish(2, &topic("too-many", "update"), deep.as_bytes());
-    assert_eq!(last(&rig, "too-many", "update/rejected")["code"], 403);
-    assert_eq!(held(&rig, id("fa")), (20.0, Mode::Heat));
+    listen(&mut harness, 2, &["too-many"]);
+    harness.publish(2, &topic("too-many", "update"), deep.as_bytes());
+    assert_eq!(last(&harness, "too-many", "update/rejected")["code"], 403);
+    assert_eq!(held(&harness, id("fa")), (20.0, Mode::Heat));
 }
 
 #[test]
 fn null_removes_a_desired_value_and_all_of_them() {
-    let mut rig = rig();
-    listen(&mut rig, 1, &["targetHeat"]);
+    let mut harness = harness();
+    listen(&mut harness, 1, &["targetHeat"]);
     ask(
-        &mut rig,
+        &mut harness,
         "targetHeat",
         "update",
         r#"{"state":{"desired":{"setpoint":null,"note":{"a":1,"b":[1,2]}}}}"#,
     );
-    ask(&mut rig, "targetHeat", "update", r#"{"state":{"desired":{"note":{"a":null}}}}"#);
-    ask(&mut rig, "targetHeat", "get", "");
-    let shown = last(&rig, "targetHeat", "get/accepted");
+    ask(&mut harness, "targetHeat", "update", r#"{"state":{"desired":{"note":{"a":null}}}}"#);
+    ask(&mut harness, "targetHeat", "get", "");
+    let shown = last(&harness, "targetHeat", "get/accepted");
     let desired = json!({ "lockoutMin": 500, "lockoutMax": 3_000, "note": { "b": [1, 2] } });
     assert_eq!(shown["state"]["desired"], desired);
     let time = json!({ "timestamp": WALL });
     assert_eq!(shown["metadata"]["desired"]["note"], json!({ "b": [time, time] }));
     assert_eq!(shown["state"]["delta"], json!({ "note": { "b": [1, 2] } }), "no thermostat knows it");
-    ask(&mut rig, "targetHeat", "update", r#"{"state":{"desired":null}}"#);
-    ask(&mut rig, "targetHeat", "get", "");
-    let shown = last(&rig, "targetHeat", "get/accepted");
+    ask(&mut harness, "targetHeat", "update", r#"{"state":{"desired":null}}"#);
+    ask(&mut harness, "targetHeat", "get", "");
+    let shown = last(&harness, "targetHeat", "get/accepted");
     assert_eq!((shown["state"].get("desired"), shown["state"].get("delta")), (None, None));
-    rig.pass(MINUTE);
-    assert_eq!(held(&rig, id("fa")), (20.0, Mode::Heat), "nothing is wanted, so nothing changes");
+    harness.pass(MINUTE);
+    assert_eq!(held(&harness, id("fa")), (20.0, Mode::Heat), "nothing is wanted, so nothing changes");
 }
 
 #[test]
 fn only_the_shadows_of_own_central_thermostats_are_permitted() {
-    let mut rig = rig();
-    rig.connect(1);
+    let mut harness = harness();
+    harness.connect(1);
     let of = |device: &str, end: &str| format!("$aws/things/{device}/shadow/{end}");
     for (text, code) in [
         (of("a0b1c2d3e4fa", "name/modes/update"), 1),
@@ -299,7 +299,7 @@ fn only_the_shadows_of_own_central_thermostats_are_permitted() {
         (of("a0b1c2d3e4fb", "name/modes/update"), 0x80),
         (of("ffffffffffff", "name/modes/update"), 0x80),
     ] {
-        assert_eq!(rig.subscribe(1, &[&text]), [code], "{text}");
+        assert_eq!(harness.subscribe(1, &[&text]), [code], "{text}");
     }
     for (conn, denied) in [
         (2, of("a0b1c2d3e4fa", "name/modes/update/accepted")),
@@ -308,36 +308,42 @@ fn only_the_shadows_of_own_central_thermostats_are_permitted() {
         (5, of("a0b1c2d3e4f6", "name/modes/update")),
         (6, of("a0b1c2d3e4fb", "name/modes/get")),
     ] {
-        rig.connect(conn);
-        rig.publish(conn, &denied, br#"{"state":{"desired":{"mode":0}}}"#);
-        assert_eq!(rig.closed.last().unwrap().0, conn, "{denied}");
+        harness.connect(conn);
+        harness.publish(conn, &denied, br#"{"state":{"desired":{"mode":0}}}"#);
+        assert_eq!(harness.closed.last().unwrap().0, conn, "{denied}");
     }
     let mut spec = spec();
     spec.rules.wildcards = true;
-    let mut rig = Rig::new(spec);
-    rig.connect(1);
-    assert_eq!(rig.subscribe(1, &["$aws/things/a0b1c2d3e4fa/shadow/name/+/update/#"]), [1]);
-    assert_eq!(rig.subscribe(1, &["$aws/things/a0b1c2d3e4f6/shadow/name/+/update/#"]), [0x80]);
-    ask(&mut rig, "modes", "update", r#"{"state":{"desired":{"mode":0}}}"#);
-    assert_eq!(on(&rig, "modes", "update/delta").len(), 1);
+    let mut harness = Harness::new(spec);
+    harness.connect(1);
+    assert_eq!(harness.subscribe(1, &["$aws/things/a0b1c2d3e4fa/shadow/name/+/update/#"]), [1]);
+    assert_eq!(harness.subscribe(1, &["$aws/things/a0b1c2d3e4f6/shadow/name/+/update/#"]), [0x80]);
+    ask(&mut harness, "modes", "update", r#"{"state":{"desired":{"mode":0}}}"#);
+    assert_eq!(on(&harness, "modes", "update/delta").len(), 1);
 }
 
 #[test]
 fn the_structured_service_changes_shadows_and_shows_them_in_degrees() {
-    let mut rig = rig();
-    listen(&mut rig, 1, &["modes", "targetCool", "targetAuto"]);
+    let mut harness = harness();
+    listen(&mut harness, 1, &["modes", "targetCool", "targetAuto"]);
     let body = json!({
         "source": 3, "modes": { "mode": 3, "fan_mode": 9 }, "targetCool": { "setpoint": 24.5 },
         "targetAuto": { "heatSetpoint": 19.5, "coolSetpoint": 25 }, "hvacConfig": { "advFanAlwaysOn": 1 },
     });
-    assert_eq!(write(&mut rig, id("fa"), &body), (200, json!({ "message": "State updated successfully" })));
-    assert_eq!(last(&rig, "modes", "update/delta")["state"], json!({ "mode": 3, "source": 3 }));
-    assert_eq!(last(&rig, "targetCool", "update/delta")["state"], json!({ "setpoint": 2_450, "source": 3 }));
-    rig.pass(3 * SECOND);
-    assert_eq!(held(&rig, id("fa")), (24.5, Mode::Cool));
+    assert_eq!(
+        write(&mut harness, id("fa"), &body),
+        (200, json!({ "message": "State updated successfully" }))
+    );
+    assert_eq!(last(&harness, "modes", "update/delta")["state"], json!({ "mode": 3, "source": 3 }));
+    assert_eq!(
+        last(&harness, "targetCool", "update/delta")["state"],
+        json!({ "setpoint": 2_450, "source": 3 })
+    );
+    harness.pass(3 * SECOND);
+    assert_eq!(held(&harness, id("fa")), (24.5, Mode::Cool));
     // Its readings come every minute.
-    rig.pass(2 * MINUTE);
-    let shown = state(&mut rig, id("fa"));
+    harness.pass(2 * MINUTE);
+    let shown = state(&mut harness, id("fa"));
     let reported = |section: &str, name: &str| shown[section]["reported"][name].clone();
     let expected = [
         ("modes", "mode", json!(3)),
@@ -366,7 +372,7 @@ fn the_structured_service_changes_shadows_and_shows_them_in_degrees() {
     let reading = &shown["latestTelemetry"]["reading"];
     assert_eq!((&reading["hvacState"], &reading["fanOnTime"]), (&json!(0), &json!(0)), "{reading}");
     assert!(reading["roomTemperature"].is_number() && reading["humidity"].is_number());
-    let origins: Vec<_> = rig.cloud.command_records(id("fa")).map(|record| record.origin).collect();
+    let origins: Vec<_> = harness.cloud.command_records(id("fa")).map(|record| record.origin).collect();
     assert!(origins.iter().all(|origin| *origin == Origin::Rest), "{origins:?}");
     for (body, message) in [
         (json!({ "targetHeat": { "setpoint": 20 } }), "body must have required property 'source'"),
@@ -391,22 +397,22 @@ fn the_structured_service_changes_shadows_and_shows_them_in_degrees() {
         ),
         (json!({ "source": 3, "hvacConfig": { "advFanAlwaysOn": 2 } }), "a value is out of range"),
     ] {
-        let (status, answer) = write(&mut rig, id("fa"), &body);
+        let (status, answer) = write(&mut harness, id("fa"), &body);
         assert_eq!((status, &answer["message"]), (400, &json!(message)), "{body}");
     }
     // Both limits of the setpoint for cooling.
     for degrees in [16.0, 37.0] {
         let body = json!({ "source": 3, "targetCool": { "setpoint": degrees } });
-        assert_eq!(write(&mut rig, id("fa"), &body).0, 200);
-        rig.pass(3 * SECOND);
-        assert_eq!(held(&rig, id("fa")).0, degrees);
+        assert_eq!(write(&mut harness, id("fa"), &body).0, 200);
+        harness.pass(3 * SECOND);
+        assert_eq!(held(&harness, id("fa")).0, degrees);
     }
 }
 
 #[test]
 fn an_unsupported_desired_value_stays_in_the_delta() {
-    let mut rig = rig();
-    listen(&mut rig, 1, &["modes", "targetHeat"]);
+    let mut harness = harness();
+    listen(&mut harness, 1, &["modes", "targetHeat"]);
     for (name, desired) in [
         ("modes", json!({ "mode": 8 })),
         ("modes", json!({ "mode": "heat" })),
@@ -414,185 +420,186 @@ fn an_unsupported_desired_value_stays_in_the_delta() {
         ("targetHeat", json!({ "setpoint": 21.5 })),
         ("targetHeat", json!({ "setpoint": 3_050 })),
     ] {
-        desire(&mut rig, name, &desired);
-        ask(&mut rig, name, "get", "");
-        assert_eq!(last(&rig, name, "get/accepted")["state"]["delta"], desired);
-        assert!(!rig.cloud.command_records(id("fa")).last().unwrap().applied, "{desired}");
-        assert_eq!(held(&rig, id("fa")), (20.0, Mode::Heat), "{desired}");
+        desire(&mut harness, name, &desired);
+        ask(&mut harness, name, "get", "");
+        assert_eq!(last(&harness, name, "get/accepted")["state"]["delta"], desired);
+        assert!(!harness.cloud.command_records(id("fa")).last().unwrap().applied, "{desired}");
+        assert_eq!(held(&harness, id("fa")), (20.0, Mode::Heat), "{desired}");
     }
-    let records = rig.cloud.truth(id("fa")).unwrap().commands;
-    desire(&mut rig, "targetHeat", &json!({ "setpoint": null, "colour": "red" }));
-    assert_eq!(rig.cloud.truth(id("fa")).unwrap().commands, records, "it knows no colour");
-    desire(&mut rig, "targetHeat", &json!({ "setpoint": 2_200 }));
-    assert_eq!(held(&rig, id("fa")), (22.0, Mode::Heat));
-    ask(&mut rig, "targetHeat", "get", "");
-    assert_eq!(last(&rig, "targetHeat", "get/accepted")["state"]["delta"], json!({ "colour": "red" }));
+    let records = harness.cloud.truth(id("fa")).unwrap().commands;
+    desire(&mut harness, "targetHeat", &json!({ "setpoint": null, "colour": "red" }));
+    assert_eq!(harness.cloud.truth(id("fa")).unwrap().commands, records, "it knows no colour");
+    desire(&mut harness, "targetHeat", &json!({ "setpoint": 2_200 }));
+    assert_eq!(held(&harness, id("fa")), (22.0, Mode::Heat));
+    ask(&mut harness, "targetHeat", "get", "");
+    assert_eq!(last(&harness, "targetHeat", "get/accepted")["state"]["delta"], json!({ "colour": "red" }));
 }
 
 #[test]
 fn a_thermostat_without_wifi_or_power_is_asked_again_when_it_is_back() {
-    let mut rig = rig();
-    listen(&mut rig, 1, &["modes"]);
+    let mut harness = harness();
+    listen(&mut harness, 1, &["modes"]);
     for (trouble, mode, wanted) in
         [(DeviceFault::Offline, 0, Mode::Off), (DeviceFault::Powerless, 4, Mode::Heat)]
     {
-        let before = held(&rig, id("fa")).1;
-        let trouble = fault(&mut rig, id("fa"), trouble);
-        desire(&mut rig, "modes", &json!({ "mode": mode, "source": 3 }));
-        rig.pass(5 * MINUTE);
-        assert_eq!(held(&rig, id("fa")).1, before);
-        assert_eq!(state(&mut rig, id("fa"))["latestTelemetry"]["isConnected"], false);
-        assert!(rig.cloud.end_fault(at(rig.now), trouble));
-        rig.pass(2 * MINUTE);
-        assert_eq!(held(&rig, id("fa")).1, wanted);
-        assert_eq!(last(&rig, "modes", "update/accepted")["state"]["reported"]["mode"], mode);
-        assert_eq!(rig.cloud.command_records(id("fa")).last().unwrap().origin, Origin::Mqtt { conn: 1 });
-        assert_eq!(state(&mut rig, id("fa"))["latestTelemetry"]["isConnected"], true);
+        let before = held(&harness, id("fa")).1;
+        let trouble = fault(&mut harness, id("fa"), trouble);
+        desire(&mut harness, "modes", &json!({ "mode": mode, "source": 3 }));
+        harness.pass(5 * MINUTE);
+        assert_eq!(held(&harness, id("fa")).1, before);
+        assert_eq!(state(&mut harness, id("fa"))["latestTelemetry"]["isConnected"], false);
+        assert!(harness.cloud.end_fault(at(harness.now), trouble));
+        harness.pass(2 * MINUTE);
+        assert_eq!(held(&harness, id("fa")).1, wanted);
+        assert_eq!(last(&harness, "modes", "update/accepted")["state"]["reported"]["mode"], mode);
+        assert_eq!(harness.cloud.command_records(id("fa")).last().unwrap().origin, Origin::Mqtt { conn: 1 });
+        assert_eq!(state(&mut harness, id("fa"))["latestTelemetry"]["isConnected"], true);
     }
 }
 
 #[test]
 fn faults_of_thermostats_apply_to_their_shadows() {
-    let mut rig = rig();
-    listen(&mut rig, 1, &["targetHeat"]);
-    let reported = |rig: &mut Rig| {
-        ask(rig, "targetHeat", "get", "");
-        last(rig, "targetHeat", "get/accepted")["state"]["reported"]["setpoint"].clone()
+    let mut harness = harness();
+    listen(&mut harness, 1, &["targetHeat"]);
+    let reported = |harness: &mut Harness| {
+        ask(harness, "targetHeat", "get", "");
+        last(harness, "targetHeat", "get/accepted")["state"]["reported"]["setpoint"].clone()
     };
-    let trouble = fault(&mut rig, id("fa"), DeviceFault::IgnoreCommands);
-    desire(&mut rig, "targetHeat", &json!({ "setpoint": 2_100 }));
-    assert_eq!((held(&rig, id("fa")).0, reported(&mut rig)), (20.0, json!(2_000)));
-    rig.cloud.end_fault(at(rig.now), trouble);
-    let trouble = fault(&mut rig, id("fa"), DeviceFault::Refuse);
-    desire(&mut rig, "targetHeat", &json!({ "setpoint": 2_150 }));
-    assert_eq!((held(&rig, id("fa")).0, reported(&mut rig)), (20.0, json!(2_000)));
-    assert!(!rig.cloud.command_records(id("fa")).last().unwrap().applied);
-    rig.cloud.end_fault(at(rig.now), trouble);
-    let trouble = fault(&mut rig, id("fa"), DeviceFault::DropAcks);
-    desire(&mut rig, "targetHeat", &json!({ "setpoint": 2_200 }));
-    rig.pass(5 * MINUTE);
-    assert_eq!((held(&rig, id("fa")).0, reported(&mut rig)), (22.0, json!(2_000)));
-    assert_eq!(state(&mut rig, id("fa"))["targetHeat"]["reported"]["setpoint"], 20);
-    rig.cloud.end_fault(at(rig.now), trouble);
-    rig.pass(2 * MINUTE);
-    assert_eq!(reported(&mut rig), json!(2_200), "it reports again");
-    let trouble = fault(&mut rig, id("fa"), DeviceFault::DelayAcks(20 * SECOND));
-    desire(&mut rig, "targetHeat", &json!({ "setpoint": 2_250 }));
-    assert_eq!((held(&rig, id("fa")).0, reported(&mut rig)), (22.5, json!(2_200)));
-    rig.pass(20 * SECOND);
-    assert_eq!(reported(&mut rig), json!(2_250));
-    rig.cloud.end_fault(at(rig.now), trouble);
-    let trouble = fault(&mut rig, id("fa"), DeviceFault::AckWithoutApplying);
-    desire(&mut rig, "targetHeat", &json!({ "setpoint": 2_300 }));
-    assert_eq!((held(&rig, id("fa")).0, reported(&mut rig)), (22.5, json!(2_300)), "it lies");
-    rig.cloud.end_fault(at(rig.now), trouble);
+    let trouble = fault(&mut harness, id("fa"), DeviceFault::IgnoreCommands);
+    desire(&mut harness, "targetHeat", &json!({ "setpoint": 2_100 }));
+    assert_eq!((held(&harness, id("fa")).0, reported(&mut harness)), (20.0, json!(2_000)));
+    harness.cloud.end_fault(at(harness.now), trouble);
+    let trouble = fault(&mut harness, id("fa"), DeviceFault::Refuse);
+    desire(&mut harness, "targetHeat", &json!({ "setpoint": 2_150 }));
+    assert_eq!((held(&harness, id("fa")).0, reported(&mut harness)), (20.0, json!(2_000)));
+    assert!(!harness.cloud.command_records(id("fa")).last().unwrap().applied);
+    harness.cloud.end_fault(at(harness.now), trouble);
+    let trouble = fault(&mut harness, id("fa"), DeviceFault::DropAcks);
+    desire(&mut harness, "targetHeat", &json!({ "setpoint": 2_200 }));
+    harness.pass(5 * MINUTE);
+    assert_eq!((held(&harness, id("fa")).0, reported(&mut harness)), (22.0, json!(2_000)));
+    assert_eq!(state(&mut harness, id("fa"))["targetHeat"]["reported"]["setpoint"], 20);
+    harness.cloud.end_fault(at(harness.now), trouble);
+    harness.pass(2 * MINUTE);
+    assert_eq!(reported(&mut harness), json!(2_200), "it reports again");
+    let trouble = fault(&mut harness, id("fa"), DeviceFault::DelayAcks(20 * SECOND));
+    desire(&mut harness, "targetHeat", &json!({ "setpoint": 2_250 }));
+    assert_eq!((held(&harness, id("fa")).0, reported(&mut harness)), (22.5, json!(2_200)));
+    harness.pass(20 * SECOND);
+    assert_eq!(reported(&mut harness), json!(2_250));
+    harness.cloud.end_fault(at(harness.now), trouble);
+    let trouble = fault(&mut harness, id("fa"), DeviceFault::AckWithoutApplying);
+    desire(&mut harness, "targetHeat", &json!({ "setpoint": 2_300 }));
+    assert_eq!((held(&harness, id("fa")).0, reported(&mut harness)), (22.5, json!(2_300)), "it lies");
+    harness.cloud.end_fault(at(harness.now), trouble);
     // The structured service stores the desired values, and does not pass them on.
-    let stores =
-        rig.cloud.start_fault(at(rig.now), Window::new(Duration::ZERO, Duration::MAX, Fault::DesiredOnly));
-    write(&mut rig, id("fa"), &json!({ "source": 3, "targetHeat": { "setpoint": 25 } }));
-    rig.pass(MINUTE);
-    let shown = state(&mut rig, id("fa"));
-    assert_eq!(held(&rig, id("fa")).0, 22.5);
+    let stores = harness
+        .cloud
+        .start_fault(at(harness.now), Window::new(Duration::ZERO, Duration::MAX, Fault::DesiredOnly));
+    write(&mut harness, id("fa"), &json!({ "source": 3, "targetHeat": { "setpoint": 25 } }));
+    harness.pass(MINUTE);
+    let shown = state(&mut harness, id("fa"));
+    assert_eq!(held(&harness, id("fa")).0, 22.5);
     assert_eq!(shown["targetHeat"]["desired"]["setpoint"], 25);
-    rig.cloud.end_fault(at(rig.now), stores);
-    desire(&mut rig, "targetHeat", &json!({ "setpoint": 2_050 }));
-    assert_eq!((held(&rig, id("fa")).0, reported(&mut rig)), (20.5, json!(2_050)));
-    assert_eq!(state(&mut rig, id("fa"))["targetHeat"]["desired"]["setpoint"], 20.5);
+    harness.cloud.end_fault(at(harness.now), stores);
+    desire(&mut harness, "targetHeat", &json!({ "setpoint": 2_050 }));
+    assert_eq!((held(&harness, id("fa")).0, reported(&mut harness)), (20.5, json!(2_050)));
+    assert_eq!(state(&mut harness, id("fa"))["targetHeat"]["desired"]["setpoint"], 20.5);
 }
 
 #[test]
 fn central_hvac_heats_cools_and_reports_its_action() {
-    let mut rig = rig();
+    let mut harness = harness();
     let thermostat = id("fa");
-    listen(&mut rig, 1, &["modes", "targetAuto"]);
-    desire(&mut rig, "targetAuto", &json!({ "heatSetpoint": 2_000, "coolSetpoint": 2_300 }));
-    desire(&mut rig, "modes", &json!({ "mode": 1 }));
+    listen(&mut harness, 1, &["modes", "targetAuto"]);
+    desire(&mut harness, "targetAuto", &json!({ "heatSetpoint": 2_000, "coolSetpoint": 2_300 }));
+    desire(&mut harness, "modes", &json!({ "mode": 1 }));
     for (room, states) in [(15.0, 8_192 + 256), (28.0, 8_192 + 1_024)] {
-        rig.cloud.set_room(at(rig.now), thermostat, room).unwrap();
-        rig.pass(2 * MINUTE);
-        let truth = rig.cloud.truth(thermostat).unwrap();
+        harness.cloud.set_room(at(harness.now), thermostat, room).unwrap();
+        harness.pass(2 * MINUTE);
+        let truth = harness.cloud.truth(thermostat).unwrap();
         assert!(truth.heating && truth.watts == 2_000.0, "{truth:?}");
         assert!((truth.room - 21.5).abs() < (room - 21.5_f64).abs(), "{truth:?}");
-        ask(&mut rig, "modes", "get", "");
-        let shown = last(&rig, "modes", "get/accepted");
+        ask(&mut harness, "modes", "get", "");
+        let shown = last(&harness, "modes", "get/accepted");
         assert_eq!(shown["state"]["reported"]["hvacStates"], states);
         assert_eq!((shown["state"]["desired"].get("hvacStates"), shown["state"].get("delta")), (None, None));
-        let shown = state(&mut rig, thermostat);
+        let shown = state(&mut harness, thermostat);
         assert_eq!(shown["modes"]["reported"]["hvacStates"], states);
         assert_eq!(shown["latestTelemetry"]["reading"]["hvacState"], states);
     }
     // It keeps the room between both setpoints through a day.
-    pass_hours(&mut rig, 4);
+    pass_hours(&mut harness, 4);
     for _ in 0..18 {
-        pass_hours(&mut rig, 1);
-        let room = rig.cloud.truth(thermostat).unwrap().room;
+        pass_hours(&mut harness, 1);
+        let room = harness.cloud.truth(thermostat).unwrap().room;
         assert!((19.3..23.7).contains(&room), "{room}");
     }
-    desire(&mut rig, "modes", &json!({ "mode": 0 }));
-    rig.pass(MINUTE);
-    assert_eq!(rig.cloud.truth(thermostat).unwrap().watts, 0.0);
-    assert_eq!(state(&mut rig, thermostat)["modes"]["reported"]["hvacStates"], 0);
+    desire(&mut harness, "modes", &json!({ "mode": 0 }));
+    harness.pass(MINUTE);
+    assert_eq!(harness.cloud.truth(thermostat).unwrap().watts, 0.0);
+    assert_eq!(state(&mut harness, thermostat)["modes"]["reported"]["hvacStates"], 0);
 }
 
 #[test]
 fn a_person_at_the_thermostat_changes_desired_and_reported_values() {
-    let mut rig = rig();
-    listen(&mut rig, 1, &["modes", "targetHeat", "targetCool", "targetAuto"]);
-    let turn = |rig: &mut Rig, degrees, mode| {
-        rig.cloud.turn(at(rig.now), id("fa"), Celsius::from_degrees(degrees), mode)
+    let mut harness = harness();
+    listen(&mut harness, 1, &["modes", "targetHeat", "targetCool", "targetAuto"]);
+    let turn = |harness: &mut Harness, degrees, mode| {
+        harness.cloud.turn(at(harness.now), id("fa"), Celsius::from_degrees(degrees), mode)
     };
-    turn(&mut rig, 22.0, None).unwrap();
-    rig.drain();
-    let pressed = last(&rig, "targetHeat", "update/accepted");
+    turn(&mut harness, 22.0, None).unwrap();
+    harness.drain();
+    let pressed = last(&harness, "targetHeat", "update/accepted");
     assert_eq!(
         pressed["state"],
         json!({ "desired": { "setpoint": 2_200 }, "reported": { "setpoint": 2_200 } })
     );
-    assert_eq!(turn(&mut rig, 35.0, None), Err(InvalidChange::Setpoint), "it does not heat to that");
-    turn(&mut rig, 35.0, Some(Mode::Cool)).unwrap();
-    assert_eq!(held(&rig, id("fa")), (35.0, Mode::Cool));
-    rig.cloud.press_button(at(rig.now), id("fa"), Button::Down).unwrap();
-    rig.drain();
-    assert_eq!(last(&rig, "targetCool", "update/accepted")["state"]["reported"]["setpoint"], 3_450);
-    turn(&mut rig, 24.0, Some(Mode::Auto)).unwrap();
-    rig.drain();
+    assert_eq!(turn(&mut harness, 35.0, None), Err(InvalidChange::Setpoint), "it does not heat to that");
+    turn(&mut harness, 35.0, Some(Mode::Cool)).unwrap();
+    assert_eq!(held(&harness, id("fa")), (35.0, Mode::Cool));
+    harness.cloud.press_button(at(harness.now), id("fa"), Button::Down).unwrap();
+    harness.drain();
+    assert_eq!(last(&harness, "targetCool", "update/accepted")["state"]["reported"]["setpoint"], 3_450);
+    turn(&mut harness, 24.0, Some(Mode::Auto)).unwrap();
+    harness.drain();
     assert_eq!(
-        last(&rig, "targetAuto", "update/accepted")["state"]["reported"],
+        last(&harness, "targetAuto", "update/accepted")["state"]["reported"],
         json!({ "heatSetpoint": 2_400, "coolSetpoint": 2_600 }),
         "the setpoints keep their distance"
     );
-    assert_eq!(on(&rig, "modes", "update/delta"), [Value::Null; 0]);
-    desire(&mut rig, "modes", &json!({ "mode": 0 }));
-    assert_eq!(held(&rig, id("fa")).1, Mode::Off);
-    let origins: Vec<_> = rig.cloud.command_records(id("fa")).map(|record| record.origin).collect();
+    assert_eq!(on(&harness, "modes", "update/delta"), [Value::Null; 0]);
+    desire(&mut harness, "modes", &json!({ "mode": 0 }));
+    assert_eq!(held(&harness, id("fa")).1, Mode::Off);
+    let origins: Vec<_> = harness.cloud.command_records(id("fa")).map(|record| record.origin).collect();
     assert_eq!(origins[..4], [Origin::Button; 4]);
     // Another app, by an incident and by a published message.
     let app = |degrees, mode| Incident::OtherApp(id("fa"), degrees, mode);
-    rig.cloud.act(at(rig.now), app(Some(18.5), Some(Mode::Heat)));
-    rig.pass(2 * SECOND);
-    assert_eq!(held(&rig, id("fa")), (18.5, Mode::Heat));
+    harness.cloud.act(at(harness.now), app(Some(18.5), Some(Mode::Heat)));
+    harness.pass(2 * SECOND);
+    assert_eq!(held(&harness, id("fa")), (18.5, Mode::Heat));
     let payload = br#"{"state":{"desired":{"setpoint":1900}}}"#.to_vec();
-    rig.cloud.act(at(rig.now), Incident::Publish(topic("targetHeat", "update"), payload));
-    rig.pass(2 * SECOND);
-    assert_eq!(held(&rig, id("fa")), (19.0, Mode::Heat));
-    assert_eq!(rig.cloud.command_records(id("fa")).last().unwrap().origin, Origin::OtherApp);
+    harness.cloud.act(at(harness.now), Incident::Publish(topic("targetHeat", "update"), payload));
+    harness.pass(2 * SECOND);
+    assert_eq!(held(&harness, id("fa")), (19.0, Mode::Heat));
+    assert_eq!(harness.cloud.command_records(id("fa")).last().unwrap().origin, Origin::OtherApp);
 }
 
 #[test]
 fn a_baseboard_v3_is_reached_by_the_structured_service_alone() {
-    let mut rig = rig();
+    let mut harness = harness();
     let thermostat = id("fb");
     let body = json!({
         "source": 3, "modes": { "mode": 4 }, "targetHeat": { "setpoint": 21.5, "lockoutMax": 25 },
         "physicalInterface": { "lockout": 3, "format": "F" }, "tracking": { "ambientOffset": -1.5 },
         "bbConfig": { "controlType": 8 },
     });
-    assert_eq!(write(&mut rig, thermostat, &body).0, 200);
-    let shown = state(&mut rig, thermostat);
+    assert_eq!(write(&mut harness, thermostat, &body).0, 200);
+    let shown = state(&mut harness, thermostat);
     assert_eq!(shown["targetHeat"]["desired"]["setpoint"], 21.5);
     assert_eq!(shown["targetHeat"]["reported"]["setpoint"], 20, "it does not know of it yet");
-    rig.pass(3 * SECOND);
-    let shown = state(&mut rig, thermostat);
+    harness.pass(3 * SECOND);
+    let shown = state(&mut harness, thermostat);
     for (section, name, value) in [
         ("modes", "mode", json!(4)),
         ("targetHeat", "setpoint", json!(21.5)),
@@ -606,31 +613,34 @@ fn a_baseboard_v3_is_reached_by_the_structured_service_alone() {
         assert_eq!(shown[section]["reported"][name], value, "{section}.{name}");
     }
     // It heats its room, and the service gets its readings.
-    rig.pass(6 * 60 * MINUTE);
-    let truth = rig.cloud.truth(thermostat).unwrap();
+    harness.pass(6 * 60 * MINUTE);
+    let truth = harness.cloud.truth(thermostat).unwrap();
     assert!((truth.room - 21.5).abs() < 1.0 && truth.energy > 0.1, "{truth:?}");
-    let shown = state(&mut rig, thermostat);
+    let shown = state(&mut harness, thermostat);
     let reading = &shown["latestTelemetry"]["reading"];
     assert!((reading["roomTemperature"].as_f64().unwrap() - truth.room).abs() < 0.5, "{reading}");
-    assert!(at(rig.now).wall.as_secs() - reading["timestamp"].as_i64().unwrap() < 120, "{reading}");
+    assert!(at(harness.now).wall.as_secs() - reading["timestamp"].as_i64().unwrap() < 120, "{reading}");
     assert!((0.0..=1.0).contains(&reading["dutyCycle"].as_f64().unwrap()), "{reading}");
     // Nothing reaches it by MQTT, and nothing comes from it.
-    rig.connect(1);
-    rig.subscribe(1, &["/v1/dev/a0b1c2d3e4fb/out", "/v1/dev/a0b1c2d3e4fb/batch", "/v1/dev/a0b1c2d3e4fa/out"]);
-    rig.command(1, thermostat, 5, 1, &json!({ "tm": -1, "sp": 10 }));
-    rig.publish(1, "/v1/dev/a0b1c2d3e4fb/in", br#"{"Device":"a0b1c2d3e4fb","MsgType":40,"EchoID":1}"#);
-    rig.pass(2 * SECOND);
-    rig.cloud.act(at(rig.now), Incident::Reboot(thermostat));
-    pass_hours(&mut rig, 1);
-    assert_eq!(rig.inbox, []);
-    let truth = rig.cloud.truth(thermostat).unwrap();
+    harness.connect(1);
+    harness.subscribe(
+        1,
+        &["/v1/dev/a0b1c2d3e4fb/out", "/v1/dev/a0b1c2d3e4fb/batch", "/v1/dev/a0b1c2d3e4fa/out"],
+    );
+    harness.command(1, thermostat, 5, 1, &json!({ "tm": -1, "sp": 10 }));
+    harness.publish(1, "/v1/dev/a0b1c2d3e4fb/in", br#"{"Device":"a0b1c2d3e4fb","MsgType":40,"EchoID":1}"#);
+    harness.pass(2 * SECOND);
+    harness.cloud.act(at(harness.now), Incident::Reboot(thermostat));
+    pass_hours(&mut harness, 1);
+    assert_eq!(harness.inbox, []);
+    let truth = harness.cloud.truth(thermostat).unwrap();
     assert_eq!((truth.setpoint.as_degrees(), truth.unpaired, truth.boots), (21.5, false, 2));
     assert_eq!((truth.messages.ignored, truth.messages.dangerous), (2, 0));
-    let tokens = rig.sign_in();
-    let home = rig.get(&tokens, "/homes")["Homes"][0]["Id"].as_str().unwrap().to_owned();
+    let tokens = harness.sign_in();
+    let home = harness.get(&tokens, "/homes")["Homes"][0]["Id"].as_str().unwrap().to_owned();
     let body = json!({ "timeout": 300 });
     let (_, live) =
-        rig.rest(&tokens, BACKEND, "POST", &format!("/mysa-legacy/stream/home/{home}"), Some(&body));
+        harness.rest(&tokens, BACKEND, "POST", &format!("/mysa-legacy/stream/home/{home}"), Some(&body));
     assert_eq!(live["skippedDeviceIds"], json!(["a0b1c2d3e4fa", "a0b1c2d3e4fb"]));
 }
 
@@ -644,36 +654,40 @@ fn schedules_and_holds_change_thermostats_with_shadows() {
             ScheduledSetpoint { weekday: 5, minute: 510, setpoint: 17.0 },
         ];
     }
-    let mut rig = Rig::new(spec);
-    listen(&mut rig, 1, &["targetHeat"]);
-    pass_hours(&mut rig, 7);
-    rig.pass(26 * MINUTE);
-    let tokens = rig.sign_in();
+    let mut harness = Harness::new(spec);
+    listen(&mut harness, 1, &["targetHeat"]);
+    pass_hours(&mut harness, 7);
+    harness.pass(26 * MINUTE);
+    let tokens = harness.sign_in();
     for device in [id("fa"), id("fb")] {
-        assert_eq!(held(&rig, device).0, 21.0);
-        assert_eq!(rig.cloud.command_records(device).last().unwrap().origin, Origin::Schedule);
+        assert_eq!(held(&harness, device).0, 21.0);
+        assert_eq!(harness.cloud.command_records(device).last().unwrap().origin, Origin::Schedule);
         let start = "2026-01-02T10:40:00.000Z";
         let hold = json!({
             "deviceId": device.as_str(), "holdType": "permanent", "startTime": start,
             "state": { "targetHeat": { "setpoint": 23 } },
         });
-        let (status, answer) = rig.rest(&tokens, BACKEND, "POST", "/schedule/hold", Some(&hold));
+        let (status, answer) = harness.rest(&tokens, BACKEND, "POST", "/schedule/hold", Some(&hold));
         assert_eq!(status, 201, "{answer}");
     }
     assert_eq!(
-        on(&rig, "targetHeat", "update/delta")[0]["state"],
+        on(&harness, "targetHeat", "update/delta")[0]["state"],
         json!({ "setpoint": 2_100, "source": 16 })
     );
-    pass_hours(&mut rig, 3);
-    let tokens = rig.sign_in();
+    pass_hours(&mut harness, 3);
+    let tokens = harness.sign_in();
     for device in [id("fa"), id("fb")] {
-        assert_eq!(held(&rig, device).0, 23.0, "held through an event");
+        assert_eq!(held(&harness, device).0, 23.0, "held through an event");
         let target = format!("/schedule/hold/{device}");
-        assert_eq!(rig.rest(&tokens, BACKEND, "GET", &target, None).0, 200);
-        assert_eq!(rig.rest(&tokens, BACKEND, "DELETE", &target, None).0, 200);
+        assert_eq!(harness.rest(&tokens, BACKEND, "GET", &target, None).0, 200);
+        assert_eq!(harness.rest(&tokens, BACKEND, "DELETE", &target, None).0, 200);
     }
-    rig.pass(MINUTE);
-    assert_eq!([held(&rig, id("fa")).0, held(&rig, id("fb")).0], [17.0, 17.0], "the schedule goes on");
+    harness.pass(MINUTE);
+    assert_eq!(
+        [held(&harness, id("fa")).0, held(&harness, id("fb")).0],
+        [17.0, 17.0],
+        "the schedule goes on"
+    );
 }
 
 fn json_value() -> impl Strategy<Value = Value> {
@@ -712,21 +726,21 @@ proptest! {
     fn no_update_of_a_shadow_moves_a_thermostat_out_of_its_limits(
         updates in prop::collection::vec((0..6_usize, json_value(), json_value()), 1..12),
     ) {
-        let mut rig = rig();
-        rig.connect(1);
+        let mut harness = harness();
+        harness.connect(1);
         let names = ["modes", "targetHeat", "targetCool", "targetAuto", "physicalInterface", "hvacConfig"];
         for (which, desired, reported) in updates {
             let state = json!({ "state": { "desired": desired, "reported": reported } });
-            ask(&mut rig, names[which], "update", &state.to_string());
-            rig.pass(SECOND);
-            let (setpoint, mode) = held(&rig, id("fa"));
+            ask(&mut harness, names[which], "update", &state.to_string());
+            harness.pass(SECOND);
+            let (setpoint, mode) = held(&harness, id("fa"));
             let range = if mode == Mode::Cool { 16.0..=37.0 } else { 5.0..=30.0 };
             prop_assert!(range.contains(&setpoint) && setpoint * 2.0 == (setpoint * 2.0).round(), "{setpoint}");
             let body = json!({ "source": 3, names[which]: desired });
-            let (status, _) = write(&mut rig, id("fa"), &body);
+            let (status, _) = write(&mut harness, id("fa"), &body);
             prop_assert!(status == 200 || status == 400, "{status}");
         }
-        let shown = state(&mut rig, id("fa")).to_string();
+        let shown = state(&mut harness, id("fa")).to_string();
         prop_assert!(shown.len() < 120_000);
     }
 }

@@ -18,15 +18,15 @@ use crate::script::Script;
 /// twice, has bounded output, and ends within two seconds of a shutdown.
 pub fn bridge(data: &[u8]) {
     let mut script = Script::new(data);
-    let mut rig = Rig::new(script.byte());
+    let mut harness = Harness::new(script.byte());
     for _ in 0..64 {
         if script.is_empty() {
             break;
         }
-        rig.step(&mut script);
-        rig.drain();
+        harness.step(&mut script);
+        harness.drain();
     }
-    rig.end();
+    harness.end();
 }
 
 const WALL: i64 = 1_767_323_045;
@@ -36,7 +36,7 @@ const VALUES: [&str; 8] = ["20.5", "off", "heat", "ON", "68", "x", "", "NaN"];
 const MODELS: [&str; 4] = ["BB-V2-0", "AC-V1-0", "INF-V1-0", "XX"];
 const LEVELS: [Level; 4] = [Level::Live, Level::RestOnly, Level::Offline, Level::SignInNeeded];
 
-struct Rig {
+struct Harness {
     bridge: Bridge,
     /// Number of accounts. With one, the calls of inputs from before there were several stay the same.
     accounts: usize,
@@ -52,7 +52,7 @@ struct Rig {
     live: usize,
 }
 
-impl Rig {
+impl Harness {
     fn new(seed: u8) -> Self {
         let mut settings = Settings::new("fuzz");
         let accounts = 1 + usize::from(seed & 1);

@@ -27,19 +27,19 @@ const DATES: [Option<&str>; 4] =
 /// bounded.
 pub fn session(data: &[u8]) {
     let mut script = Script::new(data);
-    let Some(mut rig) = Rig::new(&mut script) else { return };
-    rig.settle();
+    let Some(mut harness) = Harness::new(&mut script) else { return };
+    harness.settle();
     for _ in 0..96 {
         if script.is_empty() {
             break;
         }
-        rig.step(&mut script);
-        rig.settle();
+        harness.step(&mut script);
+        harness.settle();
     }
-    rig.finish();
+    harness.finish();
 }
 
-struct Rig {
+struct Harness {
     session: Session,
     mono: Duration,
     wall_ahead: i64,
@@ -66,7 +66,7 @@ struct Conn {
     valid: Vec<u8>,
 }
 
-impl Rig {
+impl Harness {
     fn new(script: &mut Script<'_>) -> Option<Self> {
         let choice = script.byte();
         let mut settings = Settings::default();
@@ -433,15 +433,15 @@ mod tests {
     fn the_first_seed_reaches_the_live_level_and_a_verdict() {
         let seed = crate::corpus::input_named(include_bytes!("../../../fuzz/corpus/session.ar"), "seed-000");
         let mut script = Script::new(seed);
-        let mut rig = Rig::new(&mut script).unwrap();
-        rig.settle();
+        let mut harness = Harness::new(&mut script).unwrap();
+        harness.settle();
         let mut live = false;
         while !script.is_empty() {
-            rig.step(&mut script);
-            rig.settle();
-            live |= rig.session.service().level == Level::Live;
+            harness.step(&mut script);
+            harness.settle();
+            live |= harness.session.service().level == Level::Live;
         }
-        assert!(live, "{}", rig.session.service());
-        assert!(rig.commands.values().any(|(_, resolved)| *resolved), "{:?}", rig.commands);
+        assert!(live, "{}", harness.session.service());
+        assert!(harness.commands.values().any(|(_, resolved)| *resolved), "{:?}", harness.commands);
     }
 }

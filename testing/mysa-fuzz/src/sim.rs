@@ -24,18 +24,18 @@ const HOSTS: [&str; 6] =
 /// command of an unauthorised client; outputs are bounded.
 pub fn sim(data: &[u8]) {
     let mut script = Script::new(data);
-    let mut rig = Rig::new(script.flag());
+    let mut harness = Harness::new(script.flag());
     for _ in 0..64 {
         if script.is_empty() {
             break;
         }
-        rig.step(&mut script);
-        rig.drain();
+        harness.step(&mut script);
+        harness.drain();
     }
-    rig.check();
+    harness.check();
 }
 
-struct Rig {
+struct Harness {
     cloud: Cloud,
     mono: Duration,
     streams: BTreeMap<u64, Stream>,
@@ -43,10 +43,10 @@ struct Rig {
     signed_in: Option<(Tokens, Option<AwsCredentials>)>,
 }
 
-impl Rig {
+impl Harness {
     fn new(sign_in: bool) -> Self {
         let now = at(Duration::ZERO);
-        let mut rig = Self {
+        let mut harness = Self {
             cloud: Cloud::new(CloudSpec::demo(), 7, now),
             mono: Duration::ZERO,
             streams: BTreeMap::new(),
@@ -54,10 +54,10 @@ impl Rig {
             signed_in: None,
         };
         if sign_in {
-            rig.signed_in = rig.sign_in().map(|tokens| (tokens, None));
-            assert!(rig.signed_in.is_some(), "the right password");
+            harness.signed_in = harness.sign_in().map(|tokens| (tokens, None));
+            assert!(harness.signed_in.is_some(), "the right password");
         }
-        rig
+        harness
     }
 
     fn http(&mut self, request: &HttpRequest<'_>) -> Option<(u16, Vec<u8>)> {
@@ -350,15 +350,18 @@ mod tests {
     fn the_first_seed_signs_in_connects_and_commands() {
         let seed = crate::corpus::input_named(include_bytes!("../../../fuzz/corpus/sim.ar"), "seed-000");
         let mut script = Script::new(seed);
-        let mut rig = Rig::new(script.flag());
+        let mut harness = Harness::new(script.flag());
         while !script.is_empty() {
-            rig.step(&mut script);
-            rig.drain();
+            harness.step(&mut script);
+            harness.drain();
         }
-        let counters = rig.cloud.counters();
+        let counters = harness.cloud.counters();
         assert_eq!((counters.connects, counters.publishes), (1, 1), "{counters:?}");
-        let delivered =
-            rig.cloud.device_ids().filter_map(|id| rig.cloud.truth(id)).map(|truth| truth.messages.commands);
+        let delivered = harness
+            .cloud
+            .device_ids()
+            .filter_map(|id| harness.cloud.truth(id))
+            .map(|truth| truth.messages.commands);
         assert_eq!(delivered.sum::<u64>(), 1);
     }
 }

@@ -14,7 +14,7 @@ use crate::bench::{Bench, KITCHEN, LIVING, signal, wait_until};
 use crate::common::Home;
 use crate::mosquitto::{Mosquitto, Observer};
 
-#[path = "../../../mysa-bridge/tests/rig/schema.rs"]
+#[path = "../../../mysa-bridge/tests/harness/schema.rs"]
 mod schema;
 
 const BRIDGE: &str = "mysa/bridge/availability";

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mysa_sim::{CheckResult, CheckSettings, CloudSpec};
 use mysa_tokio::{Client, Error, RequestError, Settings, rest};
 
-use crate::rig::{Cloud, celsius, kitchen};
+use crate::harness::{Cloud, celsius, kitchen};
 
 /// Reads one after the other, with pauses. The pause after a 429 is longer than the simulator's `Retry-After`.
 async fn read(client: &Client) {

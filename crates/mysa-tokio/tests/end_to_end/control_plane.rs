@@ -3,7 +3,7 @@
 use mysa_sim::{CloudSpec, Endpoint, Fault, HttpFault, Window};
 use mysa_tokio::{DeviceId, EndpointLookup, Error, RequestError, Settings};
 
-use crate::rig::{Cloud, becomes_live, check_that_presses_arrive, kitchen, short_pauses};
+use crate::harness::{Cloud, becomes_live, check_that_presses_arrive, kitchen, short_pauses};
 
 const OTHER_HOST: &str = "a1b2c3-ats.iot.us-east-1.amazonaws.com";
 

@@ -5,7 +5,7 @@ use mysa_tokio::{
     ChallengeKind, Client, ConnectError, Level, NotReady, RefreshFlow, Settings, TokenFile, rest,
 };
 
-use crate::rig::{Cloud, becomes_live, celsius, check_that_presses_arrive, kitchen, short_pauses};
+use crate::harness::{Cloud, becomes_live, celsius, check_that_presses_arrive, kitchen, short_pauses};
 
 /// Checks that everything works: REST answers, a command is confirmed, and a change made at the thermostat arrives,
 /// without a second sign-in.

@@ -3,7 +3,7 @@
 mod check;
 mod control_plane;
 mod expiry;
-mod rig;
+mod harness;
 mod stored;
 mod troubles;
 mod wire;
@@ -14,7 +14,7 @@ use mysa_sim::{CloudSpec, Names};
 use mysa_sim_server::{Certificate, Server};
 use mysa_tokio::{Client, ConnectError, Environment, Event, Mode, NotReady, Reason, Secret, Settings};
 
-use rig::{Cloud, KITCHEN, becomes_live, celsius, check_that_presses_arrive, kitchen, until};
+use harness::{Cloud, KITCHEN, becomes_live, celsius, check_that_presses_arrive, kitchen, until};
 
 #[tokio::test]
 async fn the_main_functions_work_from_end_to_end() {

@@ -7,7 +7,7 @@ use mysa_sim::CloudSpec;
 use mysa_tokio::TokenFile;
 use tokio::sync::mpsc;
 
-use crate::rig::{Cloud, becomes_live};
+use crate::harness::{Cloud, becomes_live};
 
 /// The runtime has one thread, which a write that waits must leave to the task that releases the lock.
 #[tokio::test]

@@ -9,7 +9,7 @@ use mysa_tokio::{
 };
 use tokio::net::TcpListener;
 
-use crate::rig::{Cloud, becomes_live, celsius, check_that_presses_arrive, kitchen, short_pauses, until};
+use crate::harness::{Cloud, becomes_live, celsius, check_that_presses_arrive, kitchen, short_pauses, until};
 use crate::wire::{Cut, Wire};
 
 /// Returns a fault window without an end.

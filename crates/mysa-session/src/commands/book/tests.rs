@@ -37,13 +37,13 @@ fn at_millis(millis: u64) -> Now {
 }
 
 /// Book under test, the state of its thermostat, and the decisions so far.
-struct Rig {
+struct Harness {
     book: CommandBook,
     state: DeviceState,
     decisions: Vec<Decision>,
 }
 
-impl Rig {
+impl Harness {
     fn new() -> Self {
         Self { book: CommandBook::default(), state: DeviceState::new(), decisions: Vec::new() }
     }
@@ -137,18 +137,18 @@ mod evidence;
 #[test]
 fn nothing_is_transmitted_for_a_command_that_is_decided_overtaken_or_too_late() {
     // Each case happens between queueing and taking, and again between the first transmission and a repeat.
-    type Case = (&'static str, fn(&mut Rig, CommandId) -> Now);
+    type Case = (&'static str, fn(&mut Harness, CommandId) -> Now);
     let cases: [Case; 6] = [
-        ("cancelled", |rig, id| {
-            rig.cancel(id, at(2));
+        ("cancelled", |harness, id| {
+            harness.cancel(id, at(2));
             at(2)
         }),
-        ("overtaken", |rig, _| {
-            rig.add(setpoint(18), at(2), 30);
+        ("overtaken", |harness, _| {
+            harness.add(setpoint(18), at(2), 30);
             at(2)
         }),
-        ("overtaken in part", |rig, _| {
-            rig.add(Change::mode(Mode::Off), at(2), 30);
+        ("overtaken in part", |harness, _| {
+            harness.add(Change::mode(Mode::Off), at(2), 30);
             at(2)
         }),
         ("too late", |_, _| at(31)),
@@ -156,28 +156,28 @@ fn nothing_is_transmitted_for_a_command_that_is_decided_overtaken_or_too_late() 
         ("too late by the monotonic clock alone", |_, _| Now { mono: at(40).mono, wall: at(2).wall }),
     ];
     for (name, happens) in cases {
-        let mut rig = Rig::new();
-        let id = rig.add(heat_to(25), at(0), 30);
-        let serial = rig.queue(Channel::Mqtt, at(1));
-        let now = happens(&mut rig, id);
-        assert!(!rig.take(serial, now), "{name}, before it was taken");
+        let mut harness = Harness::new();
+        let id = harness.add(heat_to(25), at(0), 30);
+        let serial = harness.queue(Channel::Mqtt, at(1));
+        let now = happens(&mut harness, id);
+        assert!(!harness.take(serial, now), "{name}, before it was taken");
 
-        let mut rig = Rig::new();
-        let id = rig.add(heat_to(25), at(0), 30);
-        let serial = rig.send(Channel::Mqtt, at(1));
-        assert!(rig.book.repeat(serial, at(2)).is_some());
-        let now = happens(&mut rig, id);
-        assert!(rig.book.repeat(serial, now).is_none(), "{name}, before it was repeated");
+        let mut harness = Harness::new();
+        let id = harness.add(heat_to(25), at(0), 30);
+        let serial = harness.send(Channel::Mqtt, at(1));
+        assert!(harness.book.repeat(serial, at(2)).is_some());
+        let now = happens(&mut harness, id);
+        assert!(harness.book.repeat(serial, now).is_none(), "{name}, before it was repeated");
     }
 }
 
 #[test]
 fn a_repeat_has_the_same_bytes_and_another_command_does_not() {
-    let mut rig = Rig::new();
-    rig.add(setpoint(22), at(0), 30);
-    let serial = rig.send(Channel::Mqtt, at(1));
-    let bytes = |rig: &Rig, now| {
-        let Some((_, Payload::Mqtt { command, time, app_ref })) = rig.book.repeat(serial, now) else {
+    let mut harness = Harness::new();
+    harness.add(setpoint(22), at(0), 30);
+    let serial = harness.send(Channel::Mqtt, at(1));
+    let bytes = |harness: &Harness, now| {
+        let Some((_, Payload::Mqtt { command, time, app_ref })) = harness.book.repeat(serial, now) else {
             panic!("it is alive")
         };
         let mut bytes = Vec::new();
@@ -185,7 +185,7 @@ fn a_repeat_has_the_same_bytes_and_another_command_does_not() {
         command.encode(&mysa_proto::EnvelopeMeta { id: serial, time, app_ref: &app_ref, form }, &mut bytes);
         bytes
     };
-    let (first, second) = (bytes(&rig, at(3)), bytes(&rig, at(9)));
+    let (first, second) = (bytes(&harness, at(3)), bytes(&harness, at(9)));
     assert_eq!(first, second);
     let message = Message::decode(TopicKind::In, &first).unwrap();
     assert_eq!(message.envelope.id.and_then(|id| id.as_u64()), Some(serial));
@@ -193,107 +193,108 @@ fn a_repeat_has_the_same_bytes_and_another_command_does_not() {
 
 #[test]
 fn a_newer_command_takes_over_its_fields_and_supersedes_commands_left_without_fields() {
-    let mut rig = Rig::new();
-    let both = rig.add(heat_to(20), at(0), 30);
-    let newer = rig.add(setpoint(22), at(1), 30);
-    assert_eq!(rig.book.pending(lite()), heat_to(22));
-    let newest = rig.add(Change::mode(Mode::Off), at(1), 30);
-    assert_eq!(rig.verdict(both), Some(&Verdict::Superseded { by: newest, reached: None }));
+    let mut harness = Harness::new();
+    let both = harness.add(heat_to(20), at(0), 30);
+    let newer = harness.add(setpoint(22), at(1), 30);
+    assert_eq!(harness.book.pending(lite()), heat_to(22));
+    let newest = harness.add(Change::mode(Mode::Off), at(1), 30);
+    assert_eq!(harness.verdict(both), Some(&Verdict::Superseded { by: newest, reached: None }));
     // A command that was sent is superseded when the newer one is sent, not before.
-    rig.send(Channel::Mqtt, at(1));
-    let last = rig.add(setpoint(25), at(2), 30);
-    assert_eq!(rig.verdict(newer), None);
-    rig.send(Channel::Mqtt, at(4));
+    harness.send(Channel::Mqtt, at(1));
+    let last = harness.add(setpoint(25), at(2), 30);
+    assert_eq!(harness.verdict(newer), None);
+    harness.send(Channel::Mqtt, at(4));
     let reached = Some(DeliveryStage::Wire(Channel::Mqtt));
-    assert_eq!(rig.verdict(newer), Some(&Verdict::Superseded { by: last, reached }));
-    assert_eq!(rig.verdict(newest), None, "no newer command changes the mode");
+    assert_eq!(harness.verdict(newer), Some(&Verdict::Superseded { by: last, reached }));
+    assert_eq!(harness.verdict(newest), None, "no newer command changes the mode");
 }
 
 #[test]
 fn an_unanswered_command_is_repeated_a_few_times() {
     let after = Duration::from_secs(5);
-    let mut rig = Rig::new();
-    let id = rig.add(setpoint(22), at(0), 120);
-    let mut serials = alloc::vec![rig.send(Channel::Mqtt, at(0))];
+    let mut harness = Harness::new();
+    let id = harness.add(setpoint(22), at(0), 120);
+    let mut serials = alloc::vec![harness.send(Channel::Mqtt, at(0))];
     for round in 1..=6 {
         let now = at(round * 10);
-        rig.book.accepted_by_broker(serials[serials.len() - 1], at(round * 10 - 5).mono, after);
-        rig.book.ask_again(Now { mono: now.mono - Duration::from_millis(1), ..now }, 3);
-        assert_eq!(rig.book.waiting_devices(), [], "the repeat is not due yet");
-        rig.book.ask_again(now, 3);
-        if rig.book.waiting_devices().is_empty() {
+        harness.book.accepted_by_broker(serials[serials.len() - 1], at(round * 10 - 5).mono, after);
+        harness.book.ask_again(Now { mono: now.mono - Duration::from_millis(1), ..now }, 3);
+        assert_eq!(harness.book.waiting_devices(), [], "the repeat is not due yet");
+        harness.book.ask_again(now, 3);
+        if harness.book.waiting_devices().is_empty() {
             break;
         }
-        serials.push(rig.send(Channel::Mqtt, now));
+        serials.push(harness.send(Channel::Mqtt, now));
     }
     assert_eq!(serials.len(), 4, "one transmission and three repeats: {serials:?}");
     // An answer to any of the transmissions counts.
     let ack = Acknowledgement { serial: serials[1], success: Some(true), at: None, confirms: true };
-    assert!(rig.book.acknowledged(lite(), ack, &setpoint(22), at(70).mono, &mut rig.decisions));
-    assert!(rig.is_confirmed(id));
-    assert_eq!(rig.book.retire(), serials);
+    assert!(harness.book.acknowledged(lite(), ack, &setpoint(22), at(70).mono, &mut harness.decisions));
+    assert!(harness.is_confirmed(id));
+    assert_eq!(harness.book.retire(), serials);
 }
 
 #[test]
 fn only_unanswered_open_commands_are_repeated() {
-    type Case = (&'static str, fn(&mut Rig, CommandId, u64));
+    type Case = (&'static str, fn(&mut Harness, CommandId, u64));
     let cases: [Case; 4] = [
         ("the broker did not accept it", |_, _, _| {}),
-        ("the thermostat has it", |rig, _, serial| {
-            rig.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(5));
+        ("the thermostat has it", |harness, _, serial| {
+            harness.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(5));
             let ack = Acknowledgement { serial, success: None, at: None, confirms: true };
-            rig.book.acknowledged(lite(), ack, &Change::default(), at(2).mono, &mut rig.decisions);
+            harness.book.acknowledged(lite(), ack, &Change::default(), at(2).mono, &mut harness.decisions);
         }),
-        ("somebody wants something else", |rig, _, serial| {
-            rig.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(5));
-            rig.add(setpoint(18), at(2), 120);
-            rig.queue(Channel::Mqtt, at(3));
+        ("somebody wants something else", |harness, _, serial| {
+            harness.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(5));
+            harness.add(setpoint(18), at(2), 120);
+            harness.queue(Channel::Mqtt, at(3));
         }),
-        ("it was taken back", |rig, id, serial| {
-            rig.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(5));
-            rig.cancel(id, at(2));
+        ("it was taken back", |harness, id, serial| {
+            harness.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(5));
+            harness.cancel(id, at(2));
         }),
     ];
     for (name, happens) in cases {
-        let mut rig = Rig::new();
-        let id = rig.add(setpoint(22), at(0), 120);
-        let serial = rig.send(Channel::Mqtt, at(0));
-        happens(&mut rig, id, serial);
-        rig.book.ask_again(at(60), 3);
-        assert_eq!(rig.book.waiting_devices(), [], "{name}");
+        let mut harness = Harness::new();
+        let id = harness.add(setpoint(22), at(0), 120);
+        let serial = harness.send(Channel::Mqtt, at(0));
+        happens(&mut harness, id, serial);
+        harness.book.ask_again(at(60), 3);
+        assert_eq!(harness.book.waiting_devices(), [], "{name}");
     }
 }
 
 #[test]
 fn a_closed_connection_requeues_queued_commands_and_fails_sent_ones() {
-    let mut rig = Rig::new();
-    rig.add(setpoint(22), at(0), 30);
-    let queued = rig.queue(Channel::Mqtt, at(1));
-    assert!(rig.book.connection_ended(ConnId(2)).is_empty());
-    assert!(rig.book.connection_ended(ConnId(1)).is_empty());
-    assert_eq!(rig.book.waiting_devices(), [lite()]);
-    assert!(!rig.take(queued, at(2)), "the transmission was withdrawn");
-    let sent = rig.send(Channel::Mqtt, at(3));
-    assert_eq!(rig.book.connection_ended(ConnId(1)), [sent]);
-    rig.book.accepted_by_broker(sent, at(4).mono, SPACING);
-    assert!(rig.book.connection_ended(ConnId(1)).is_empty(), "the broker has acknowledged it");
+    let mut harness = Harness::new();
+    harness.add(setpoint(22), at(0), 30);
+    let queued = harness.queue(Channel::Mqtt, at(1));
+    assert!(harness.book.connection_ended(ConnId(2)).is_empty());
+    assert!(harness.book.connection_ended(ConnId(1)).is_empty());
+    assert_eq!(harness.book.waiting_devices(), [lite()]);
+    assert!(!harness.take(queued, at(2)), "the transmission was withdrawn");
+    let sent = harness.send(Channel::Mqtt, at(3));
+    assert_eq!(harness.book.connection_ended(ConnId(1)), [sent]);
+    harness.book.accepted_by_broker(sent, at(4).mono, SPACING);
+    assert!(harness.book.connection_ended(ConnId(1)).is_empty(), "the broker has acknowledged it");
 }
 
 #[test]
 fn writes_keep_a_distance_by_thermostat_and_by_account() {
     let (interval, spacing) = (SPACING, Duration::from_secs(1));
-    let mut rig = Rig::new();
-    let send_at = |rig: &Rig, device, now: Now| rig.book.send_at(device, interval, spacing, now.mono);
-    assert_eq!(send_at(&rig, lite(), at(9)), Duration::ZERO, "the first write is due at once");
-    rig.add(setpoint(22), at(9), 30);
-    let queued = rig.queue(Channel::Mqtt, at(9));
-    assert_eq!(send_at(&rig, other(), at(9)), at(9).mono + spacing);
-    assert_eq!(send_at(&rig, other(), at(12)), at(9).mono + spacing);
-    rig.book.unqueue(queued);
-    assert_eq!(send_at(&rig, other(), at(9)), Duration::ZERO, "nothing was written");
-    rig.send(Channel::Mqtt, at(10));
-    assert_eq!(send_at(&rig, lite(), at(10)), at(10).mono + interval);
-    assert_eq!(send_at(&rig, other(), at(10)), at(10).mono + spacing);
+    let mut harness = Harness::new();
+    let send_at =
+        |harness: &Harness, device, now: Now| harness.book.send_at(device, interval, spacing, now.mono);
+    assert_eq!(send_at(&harness, lite(), at(9)), Duration::ZERO, "the first write is due at once");
+    harness.add(setpoint(22), at(9), 30);
+    let queued = harness.queue(Channel::Mqtt, at(9));
+    assert_eq!(send_at(&harness, other(), at(9)), at(9).mono + spacing);
+    assert_eq!(send_at(&harness, other(), at(12)), at(9).mono + spacing);
+    harness.book.unqueue(queued);
+    assert_eq!(send_at(&harness, other(), at(9)), Duration::ZERO, "nothing was written");
+    harness.send(Channel::Mqtt, at(10));
+    assert_eq!(send_at(&harness, lite(), at(10)), at(10).mono + interval);
+    assert_eq!(send_at(&harness, other(), at(10)), at(10).mono + spacing);
 }
 
 #[test]
@@ -303,20 +304,20 @@ fn nothing_is_sent_in_the_last_two_seconds_by_either_clock() {
         ("in them by the monotonic clock", Now { mono: at(28).mono, wall: at(3).wall }, false),
         ("in them by the wall clock", Now { mono: at(3).mono, wall: at(28).wall }, false),
     ] {
-        let mut rig = Rig::new();
-        rig.add(setpoint(22), at(0), 30);
-        let serial = rig.queue(Channel::Mqtt, at(1));
-        assert_eq!(rig.take(serial, now), sent, "{name}");
+        let mut harness = Harness::new();
+        harness.add(setpoint(22), at(0), 30);
+        let serial = harness.queue(Channel::Mqtt, at(1));
+        assert_eq!(harness.take(serial, now), sent, "{name}");
     }
 }
 
 #[test]
 fn a_command_of_a_few_seconds_is_sent_until_a_quarter_of_them_is_left() {
     for (millis, sent) in [(2_999, true), (3_000, false)] {
-        let mut rig = Rig::new();
-        rig.add(setpoint(22), at(0), 4);
-        let serial = rig.queue(Channel::Mqtt, at(0));
-        assert_eq!(rig.take(serial, at_millis(millis)), sent, "after {millis} ms");
+        let mut harness = Harness::new();
+        harness.add(setpoint(22), at(0), 4);
+        let serial = harness.queue(Channel::Mqtt, at(0));
+        assert_eq!(harness.take(serial, at_millis(millis)), sent, "after {millis} ms");
     }
 }
 
@@ -332,91 +333,95 @@ fn serial_numbers_grow_when_the_clock_stands_still_and_when_it_runs_back() {
 
 #[test]
 fn a_waiting_command_has_a_start_and_a_last_time_to_send() {
-    let mut rig = Rig::new();
-    assert_eq!(rig.book.waiting_since(lite()), None);
-    rig.add(setpoint(22), at(3), 30);
-    rig.add(Change::mode(Mode::Heat), at(5), 30);
-    assert_eq!(rig.book.waiting_since(lite()), Some((at(3).mono, at(31).mono)), "the older command counts");
-    assert_eq!(rig.book.waiting_since(other()), None);
+    let mut harness = Harness::new();
+    assert_eq!(harness.book.waiting_since(lite()), None);
+    harness.add(setpoint(22), at(3), 30);
+    harness.add(Change::mode(Mode::Heat), at(5), 30);
+    assert_eq!(
+        harness.book.waiting_since(lite()),
+        Some((at(3).mono, at(31).mono)),
+        "the older command counts"
+    );
+    assert_eq!(harness.book.waiting_since(other()), None);
 }
 
 #[test]
 fn a_transmission_for_one_command_alone_leaves_the_others_waiting() {
-    let mut rig = Rig::new();
-    let first = rig.add(setpoint(22), at(0), 30);
-    rig.add(Change::mode(Mode::Heat), at(0), 30);
-    assert_eq!(rig.book.first_waiting(lite()), Some((first, setpoint(22))));
+    let mut harness = Harness::new();
+    let first = harness.add(setpoint(22), at(0), 30);
+    harness.add(Change::mode(Mode::Heat), at(0), 30);
+    assert_eq!(harness.book.first_waiting(lite()), Some((first, setpoint(22))));
     let update = StructuredUpdate::new(&Model::parse("BB-V2-0-L"), &Limits::default(), setpoint(22)).unwrap();
-    let serial = rig.book.next_serial(AT);
-    rig.book.queue(serial, lite(), Some(first), Payload::Structured(update), None, at(1).mono);
-    assert_eq!(rig.book.waiting_change(lite()), Change::mode(Mode::Heat));
+    let serial = harness.book.next_serial(AT);
+    harness.book.queue(serial, lite(), Some(first), Payload::Structured(update), None, at(1).mono);
+    assert_eq!(harness.book.waiting_change(lite()), Change::mode(Mode::Heat));
 }
 
 #[test]
 fn a_write_is_remembered_for_an_hour_and_once_for_each_thermostat() {
-    let mut rig = Rig::new();
-    rig.book.writes = [(other(), at(9).mono), (lite(), at(5).mono)].into();
-    rig.add(setpoint(22), at(10), 30);
-    rig.send(Channel::Mqtt, at(10));
-    assert_eq!(rig.book.writes, [(other(), at(9).mono), (lite(), at(10).mono)]);
-    rig.add(setpoint(23), at(3_609), 30);
-    rig.send(Channel::Mqtt, at(3_609));
-    assert_eq!(rig.book.writes, [(lite(), at(3_609).mono)]);
+    let mut harness = Harness::new();
+    harness.book.writes = [(other(), at(9).mono), (lite(), at(5).mono)].into();
+    harness.add(setpoint(22), at(10), 30);
+    harness.send(Channel::Mqtt, at(10));
+    assert_eq!(harness.book.writes, [(other(), at(9).mono), (lite(), at(10).mono)]);
+    harness.add(setpoint(23), at(3_609), 30);
+    harness.send(Channel::Mqtt, at(3_609));
+    assert_eq!(harness.book.writes, [(lite(), at(3_609).mono)]);
 }
 
 #[test]
 fn withdrawing_one_transmission_leaves_the_others_and_sent_ones() {
-    let mut rig = Rig::new();
-    rig.add(setpoint(22), at(0), 30);
-    let sent = rig.send(Channel::Mqtt, at(0));
-    rig.add(Change::mode(Mode::Heat), at(1), 30);
-    let queued = rig.queue(Channel::Mqtt, at(1));
-    rig.add(setpoint(24), at(2), 30);
-    let back = rig.queue(Channel::Mqtt, at(2));
-    rig.book.unqueue(back);
-    rig.book.unqueue(sent);
-    assert_eq!(rig.book.device_of(back), None);
-    assert_eq!(rig.book.device_of(queued), Some(lite()));
-    assert_eq!(rig.book.device_of(sent), Some(lite()), "an answer may still arrive");
-    assert_eq!(rig.book.waiting_change(lite()), setpoint(24));
+    let mut harness = Harness::new();
+    harness.add(setpoint(22), at(0), 30);
+    let sent = harness.send(Channel::Mqtt, at(0));
+    harness.add(Change::mode(Mode::Heat), at(1), 30);
+    let queued = harness.queue(Channel::Mqtt, at(1));
+    harness.add(setpoint(24), at(2), 30);
+    let back = harness.queue(Channel::Mqtt, at(2));
+    harness.book.unqueue(back);
+    harness.book.unqueue(sent);
+    assert_eq!(harness.book.device_of(back), None);
+    assert_eq!(harness.book.device_of(queued), Some(lite()));
+    assert_eq!(harness.book.device_of(sent), Some(lite()), "an answer may still arrive");
+    assert_eq!(harness.book.waiting_change(lite()), setpoint(24));
 }
 
 #[test]
 fn a_command_is_not_repeated_near_its_deadline() {
-    let mut rig = Rig::new();
-    let id = rig.add(setpoint(22), at(0), 30);
-    let serial = rig.send(Channel::Mqtt, at(0));
-    rig.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(5));
-    rig.book.ask_again(at(6), 3);
-    rig.expire(at(27));
-    assert_eq!(rig.book.waiting_devices(), [lite()]);
-    rig.expire(at(28));
-    assert_eq!(rig.book.waiting_devices(), []);
-    assert_eq!(rig.verdict(id), None, "evidence may still arrive");
+    let mut harness = Harness::new();
+    let id = harness.add(setpoint(22), at(0), 30);
+    let serial = harness.send(Channel::Mqtt, at(0));
+    harness.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(5));
+    harness.book.ask_again(at(6), 3);
+    harness.expire(at(27));
+    assert_eq!(harness.book.waiting_devices(), [lite()]);
+    harness.expire(at(28));
+    assert_eq!(harness.book.waiting_devices(), []);
+    assert_eq!(harness.verdict(id), None, "evidence may still arrive");
 }
 
 #[test]
 fn only_transmissions_without_an_open_command_are_retired() {
-    let mut rig = Rig::new();
-    let done = rig.add(setpoint(22), at(0), 30);
-    let first = rig.send(Channel::Mqtt, at(0));
-    rig.add(Change::mode(Mode::Heat), at(1), 30);
-    rig.send(Channel::Mqtt, at(1));
-    assert_eq!(rig.book.retire(), [0; 0]);
-    rig.status(&setpoint(22), at(2));
-    assert!(rig.is_confirmed(done));
-    assert_eq!(rig.book.retire(), [first]);
+    let mut harness = Harness::new();
+    let done = harness.add(setpoint(22), at(0), 30);
+    let first = harness.send(Channel::Mqtt, at(0));
+    harness.add(Change::mode(Mode::Heat), at(1), 30);
+    harness.send(Channel::Mqtt, at(1));
+    assert_eq!(harness.book.retire(), [0; 0]);
+    harness.status(&setpoint(22), at(2));
+    assert!(harness.is_confirmed(done));
+    assert_eq!(harness.book.retire(), [first]);
 }
 
 #[test]
 fn an_overtaken_command_stays_overtaken_when_the_newer_one_fails() {
-    let mut rig = Rig::new();
-    let first = rig.add(setpoint(17), at(0), 30);
-    let serial = rig.send(Channel::Mqtt, at(0));
-    rig.add(heat_to(20), at(1), 30);
-    let last = rig.add(setpoint(19), at(2), 30);
-    rig.cancel(last, at(3));
-    rig.book.publish_failed(serial, true);
-    assert_eq!(rig.book.waiting_change(lite()), Change::mode(Mode::Heat), "the setpoint was superseded");
-    assert_eq!(rig.verdict(first), None);
+    let mut harness = Harness::new();
+    let first = harness.add(setpoint(17), at(0), 30);
+    let serial = harness.send(Channel::Mqtt, at(0));
+    harness.add(heat_to(20), at(1), 30);
+    let last = harness.add(setpoint(19), at(2), 30);
+    harness.cancel(last, at(3));
+    harness.book.publish_failed(serial, true);
+    assert_eq!(harness.book.waiting_change(lite()), Change::mode(Mode::Heat), "the setpoint was superseded");
+    assert_eq!(harness.verdict(first), None);
 }

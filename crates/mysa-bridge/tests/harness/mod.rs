@@ -55,7 +55,7 @@ impl Peer for Client {
 
 /// Network between a peer and the broker.
 #[derive(Debug)]
-pub(crate) struct Rig<P> {
+pub(crate) struct Harness<P> {
     pub(crate) peer: P,
     pub(crate) broker: Broker,
     pub(crate) now: Duration,
@@ -74,7 +74,7 @@ pub(crate) struct Rig<P> {
     pub(crate) chunk: usize,
 }
 
-impl<P: Peer> Rig<P> {
+impl<P: Peer> Harness<P> {
     pub(crate) fn new(peer: P) -> Self {
         Self {
             peer,

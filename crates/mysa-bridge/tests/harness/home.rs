@@ -12,7 +12,7 @@ use mysa_proto::{
 use mysa_session::{Level, Link, Reason};
 use serde_json::Value;
 
-use super::{Peer, Rig};
+use super::{Harness, Peer};
 
 pub(crate) const FIRST: AccountIndex = AccountIndex::FIRST;
 
@@ -199,35 +199,35 @@ pub(crate) fn living_room() -> Known {
 }
 
 /// A bridge that is connected, with these thermostats.
-pub(crate) fn home(settings: Settings, thermostats: &[Known]) -> Rig<Node> {
-    let mut rig = starting(settings);
-    list(&mut rig, thermostats);
-    rig.settle();
-    rig
+pub(crate) fn home(settings: Settings, thermostats: &[Known]) -> Harness<Node> {
+    let mut harness = starting(settings);
+    list(&mut harness, thermostats);
+    harness.settle();
+    harness
 }
 
 /// A bridge that does not know its thermostats yet.
-pub(crate) fn starting(settings: Settings) -> Rig<Node> {
+pub(crate) fn starting(settings: Settings) -> Harness<Node> {
     let bridge = Bridge::new(settings, [7; 32], at(Duration::ZERO)).expect("valid settings");
-    Rig::new(Node::new(bridge))
+    Harness::new(Node::new(bridge))
 }
 
-pub(crate) fn list(rig: &mut Rig<Node>, thermostats: &[Known]) {
-    list_of(rig, FIRST, thermostats);
+pub(crate) fn list(harness: &mut Harness<Node>, thermostats: &[Known]) {
+    list_of(harness, FIRST, thermostats);
 }
 
 /// Passes on the service level and the thermostats of an account.
-pub(crate) fn list_of(rig: &mut Rig<Node>, account: AccountIndex, thermostats: &[Known]) {
-    let now = rig.now;
-    rig.peer.bridge.handle_service(account, Level::Live, Reason::Healthy, None, at(now));
+pub(crate) fn list_of(harness: &mut Harness<Node>, account: AccountIndex, thermostats: &[Known]) {
+    let now = harness.now;
+    harness.peer.bridge.handle_service(account, Level::Live, Reason::Healthy, None, at(now));
     for known in thermostats {
-        known.show_from(account, &mut rig.peer.bridge, now);
+        known.show_from(account, &mut harness.peer.bridge, now);
     }
     let ids: Vec<DeviceId> = thermostats.iter().map(|known| known.id).collect();
-    rig.peer.bridge.handle_list(account, &ids, at(now));
+    harness.peer.bridge.handle_list(account, &ids, at(now));
 }
 
-impl Rig<Node> {
+impl Harness<Node> {
     pub(crate) fn show(&mut self, known: &Known) {
         known.show(&mut self.peer.bridge, self.now);
         self.settle();

@@ -49,7 +49,7 @@ impl Received {
     }
 }
 
-pub struct Rig {
+pub struct Harness {
     pub cloud: Cloud,
     pub now: Duration,
     pub inbox: Vec<Received>,
@@ -66,7 +66,7 @@ pub struct Rig {
     next: u16,
 }
 
-impl Rig {
+impl Harness {
     pub fn new(spec: CloudSpec) -> Self {
         Self::seeded(spec, 7)
     }

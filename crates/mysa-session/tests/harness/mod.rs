@@ -24,7 +24,7 @@ use time::OffsetDateTime;
 pub(crate) const START: i64 = 1_767_323_045_000;
 pub(crate) const LATENCY: Duration = Duration::from_millis(40);
 
-pub(crate) struct Rig {
+pub(crate) struct Harness {
     pub(crate) session: Session,
     pub(crate) mono: Duration,
     /// Milliseconds by which the host's clock is ahead of the true time.
@@ -177,7 +177,7 @@ pub(crate) fn stored() -> StoredSession {
     stored
 }
 
-impl Rig {
+impl Harness {
     pub(crate) fn new() -> Self {
         Self::resume(Settings::default())
     }
@@ -248,10 +248,10 @@ impl Rig {
     }
 
     pub(crate) fn live() -> Self {
-        let mut rig = Self::new();
-        rig.run(Duration::from_secs(10));
-        assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
-        rig
+        let mut harness = Self::new();
+        harness.run(Duration::from_secs(10));
+        assert_eq!(harness.session.service().level, Level::Live, "{}", harness.session.service());
+        harness
     }
 
     pub(crate) fn now(&self) -> Now {

@@ -32,7 +32,7 @@ pub(crate) struct Node {
     inbox: Vec<(Bucket, Entry)>,
 }
 
-pub(crate) struct Rig {
+pub(crate) struct Harness {
     pub(crate) mono: Duration,
     pub(crate) settings: Settings,
     pub(crate) nodes: Vec<Node>,
@@ -55,7 +55,7 @@ pub(crate) fn command(name: &str) -> CommandId {
     CommandId::new(name).unwrap()
 }
 
-impl Rig {
+impl Harness {
     /// Creates a fleet and waits until the accounts `a0`, `a1`, … are owned.
     pub(crate) fn new(workers: usize, accounts: usize) -> Self {
         let mut settings = Settings::default();
@@ -64,7 +64,7 @@ impl Rig {
     }
 
     pub(crate) fn with(settings: Settings, workers: usize, accounts: usize) -> Self {
-        let mut rig = Self {
+        let mut harness = Self {
             mono: Duration::ZERO,
             settings,
             nodes: Vec::new(),
@@ -78,14 +78,14 @@ impl Rig {
             seed: 0,
         };
         for number in 0..accounts {
-            rig.register(&format!("a{number}"), true);
+            harness.register(&format!("a{number}"), true);
         }
         for _ in 0..workers {
-            rig.add();
+            harness.add();
         }
-        rig.run(20);
-        assert_eq!(rig.owners().len(), accounts.min(workers * accounts));
-        rig
+        harness.run(20);
+        assert_eq!(harness.owners().len(), accounts.min(workers * accounts));
+        harness
     }
 
     pub(crate) fn now(&self) -> Now {
