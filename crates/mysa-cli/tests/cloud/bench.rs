@@ -111,6 +111,20 @@ impl Bench {
         }
     }
 
+    /// Runs `mysa watch` for a time in which a thermostat reports. Exit code 9 shows that the machine was too slow, and the
+    /// time is doubled.
+    #[track_caller]
+    pub(crate) fn watch_for_a_time(&self, args: &[&str]) -> Ran {
+        let mut seconds = 1;
+        loop {
+            let ran = self.run(&[&["watch", "--timeout", &seconds.to_string()], args].concat());
+            if ran.code != 9 || seconds > HANG_LIMIT.as_secs() {
+                return ran;
+            }
+            seconds *= 2;
+        }
+    }
+
     /// A watch that runs in the background.
     pub(crate) fn watching(&self) -> Child {
         let mut command = self.command(&["watch", "--json", "--timeout", HANG_SECONDS]);
