@@ -161,6 +161,7 @@ impl Cloud {
             account.status = account_spec.status;
             accounts.push(account);
         }
+        let account_count = accounts.len();
         let mut cloud = Self {
             names: spec.names,
             rules: spec.rules,
@@ -171,7 +172,7 @@ impl Cloud {
                 root.fork(3),
                 now,
             ),
-            identities: IdentityPool::new(root.fork(4)),
+            identities: IdentityPool::new(root.fork(4), account_count),
             homes,
             by_id,
             broker: Broker::default(),

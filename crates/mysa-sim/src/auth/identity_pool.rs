@@ -36,6 +36,8 @@ pub(crate) struct Lent {
 pub(crate) struct IdentityPool {
     identities: BTreeMap<String, (usize, Reach)>,
     lent: BTreeMap<String, Lent>,
+    /// Maximum number of `lent`.
+    capacity: usize,
     /// Time until which credentials of earlier clouds were revoked, in Unix seconds.
     revoked_until: i64,
     /// Issued credentials.
@@ -43,12 +45,21 @@ pub(crate) struct IdentityPool {
     rng: Rng,
 }
 
-/// Maximum number of stored credentials; expired ones are removed first.
+/// Maximum number of stored credentials in a cloud of few accounts, and for each account in a larger one; expired ones are
+/// removed first.
 const REMEMBERED: usize = 1_024;
+const REMEMBERED_EACH: usize = 8;
 
 impl IdentityPool {
-    pub(crate) const fn new(rng: Rng) -> Self {
-        Self { identities: BTreeMap::new(), lent: BTreeMap::new(), revoked_until: i64::MIN, grants: 0, rng }
+    pub(crate) fn new(rng: Rng, accounts: usize) -> Self {
+        Self {
+            identities: BTreeMap::new(),
+            lent: BTreeMap::new(),
+            capacity: REMEMBERED.max(REMEMBERED_EACH * accounts),
+            revoked_until: i64::MIN,
+            grants: 0,
+            rng,
+        }
     }
 
     pub(crate) fn handle(
@@ -108,9 +119,9 @@ impl IdentityPool {
     }
 
     fn keep(&mut self, now: Now, access_key_id: String, lent: Lent) {
-        if self.lent.len() >= REMEMBERED {
+        if self.lent.len() >= self.capacity {
             self.lent.retain(|_, lent| now.mono < lent.expires);
-            if self.lent.len() >= REMEMBERED {
+            if self.lent.len() >= self.capacity {
                 self.lent.pop_first();
             }
         }
@@ -237,3 +248,28 @@ fn signed_in(
 }
 
 const BASE64: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+#[cfg(test)]
+mod tests {
+    use mysa_proto::UnixTime;
+
+    use super::*;
+
+    #[test]
+    fn a_cloud_of_many_accounts_keeps_the_credentials_of_all() {
+        let now = Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
+        let mut pool = IdentityPool::new(Rng::new(1), 1_000);
+        for number in 0..2_000 {
+            let key = format!("ASIA{number:04}");
+            let lent = Lent {
+                credentials: Credentials::new(key.as_str(), "secret", None),
+                account: number / 2,
+                reach: Reach::Full,
+                expires: Duration::from_secs(3_600),
+            };
+            pool.keep(now, key, lent);
+        }
+        let kept = |key| pool.lent(key, Duration::ZERO).map(|lent| lent.account);
+        assert_eq!((kept("ASIA0000"), kept("ASIA1999")), (Some(0), Some(999)));
+    }
+}

@@ -77,8 +77,8 @@ impl SessionSecret {
     pub(crate) fn access_key_id(&self, grant: &Grant, user_id: &str, noise: u64) -> String {
         let reach = u64::from(grant.reach == Reach::Full);
         let expires = grant.expires.clamp(0, (1 << 33) - 1).cast_unsigned();
-        let account = u64::try_from(grant.account).unwrap_or(u64::MAX) & 0xff;
-        let content = account << 48 | reach << 47 | expires << 14 | noise & 0x3fff;
+        let account = u64::try_from(grant.account).unwrap_or(u64::MAX) & 0x3fff;
+        let content = account << 42 | reach << 41 | expires << 8 | noise & 0xff;
         let number = u128::from(content) << 24 | u128::from(self.check(content, user_id));
         let letter = |place: u32| {
             let value = usize::try_from(number >> (75 - 5 * place) & 0x1f).unwrap_or(0);
@@ -97,14 +97,14 @@ impl SessionSecret {
             number = number << 5 | value as u128;
         }
         let content = u64::try_from(number >> 24).ok()?;
-        let account = usize::try_from(content >> 48).ok()?;
+        let account = usize::try_from(content >> 42).ok()?;
         if u128::from(self.check(content, user_ids.get(account)?)) != number & 0xff_ffff {
             return None;
         }
         Some(Grant {
             account,
-            reach: if content >> 47 & 1 == 1 { Reach::Full } else { Reach::SubscribeOnly },
-            expires: (content >> 14 & ((1 << 33) - 1)).cast_signed(),
+            reach: if content >> 41 & 1 == 1 { Reach::Full } else { Reach::SubscribeOnly },
+            expires: (content >> 8 & ((1 << 33) - 1)).cast_signed(),
         })
     }
 
@@ -176,6 +176,9 @@ mod tests {
         assert_eq!(secret.grant(&secret.access_key_id(&full, "u-1", 0), &users), Some(full));
         assert_eq!(secret.grant(&key, &users[..1]), None, "there is no such account");
         assert_eq!(SessionSecret::new([2; 32]).grant(&key, &users), None);
+        let many: Vec<String> = (0..1_000).map(|number| format!("u-{number}")).collect();
+        let last = Grant { account: 999, ..full };
+        assert_eq!(secret.grant(&secret.access_key_id(&last, "u-999", 0), &many), Some(last));
         for bad in ["", "ASIA", "AKIAAAAAAAAAAAAAAAAA", "ASIA1111111111111111", "ASIAAAAAAAAAAAAAAAAA"] {
             assert_eq!(secret.grant(bad, &users), None, "{bad}");
         }

@@ -99,6 +99,8 @@ pub(crate) struct Issued {
 pub(crate) struct TokenIssuer {
     signer: Box<dyn TokenSigner>,
     issued: BTreeMap<[u8; 32], Issued>,
+    /// Maximum number of `issued`.
+    capacity: usize,
     earlier: Option<Earlier>,
 }
 
@@ -158,8 +160,10 @@ fn keep<T: Ord>(set: &mut BTreeSet<T>, item: T) {
     set.insert(item);
 }
 
-/// Maximum number of stored tokens; above it, expired ones are removed.
+/// Maximum number of stored tokens in a cloud of few accounts, and for each account in a larger one; above it, expired ones
+/// are removed.
 const REMEMBERED: usize = 4_096;
+const REMEMBERED_EACH: usize = 32;
 
 impl TokenIssuer {
     /// `user_ids` are those of the accounts, in their order.
@@ -168,6 +172,7 @@ impl TokenIssuer {
         secret: Option<SessionSecret>,
         user_ids: Vec<String>,
     ) -> Self {
+        let capacity = REMEMBERED.max(REMEMBERED_EACH * user_ids.len());
         let earlier = secret.map(|secret| Earlier {
             secret,
             user_ids,
@@ -175,7 +180,7 @@ impl TokenIssuer {
             revoked_origins: BTreeSet::new(),
             replaced: BTreeSet::new(),
         });
-        Self { signer, issued: BTreeMap::new(), earlier }
+        Self { signer, issued: BTreeMap::new(), capacity, earlier }
     }
 
     pub(crate) fn secret(&self) -> Option<&SessionSecret> {
@@ -198,9 +203,9 @@ impl TokenIssuer {
             claims["jti"] = earlier.jti(&claims).into();
         }
         let token = self.signed(&claims);
-        if self.issued.len() >= REMEMBERED {
+        if self.issued.len() >= self.capacity {
             self.issued.retain(|_, issued| issued.is_good(now));
-            if self.issued.len() >= REMEMBERED {
+            if self.issued.len() >= self.capacity {
                 self.issued.pop_first();
             }
         }
@@ -339,4 +344,27 @@ pub(crate) fn origin_jti(origin: u64) -> String {
 
 fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use mysa_proto::UnixTime;
+
+    use super::*;
+
+    #[test]
+    fn a_cloud_of_many_accounts_keeps_the_tokens_of_all() {
+        let now = Now { mono: core::time::Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
+        let signer = Box::new(HmacSigner::new([7; 32]));
+        let mut issuer = TokenIssuer::new(signer, None, vec![String::new(); 1_000]);
+        let tokens: Vec<String> = (0..5_000)
+            .map(|number| {
+                let issued = Issued::new(number / 5, "client", TokenUse::Id, 1, now.wall.as_secs() + 60);
+                issuer.issue(&json!({ "sub": number }), issued, now)
+            })
+            .collect();
+        assert!(tokens.iter().all(|token| issuer.check(token, now).is_some()));
+    }
 }

@@ -72,9 +72,11 @@ struct Device {
     confirmed: bool,
 }
 
-/// Maximum numbers of stored SRP exchanges, challenge sessions and refresh tokens.
+/// Maximum number of stored SRP exchanges, and of challenge sessions.
 const EXCHANGES: usize = 64;
+/// Maximum number of stored refresh tokens in a cloud of few accounts, and for each account in a larger one.
 const REFRESH_TOKENS: usize = 1_024;
+const REFRESH_TOKENS_EACH: usize = 8;
 const CHALLENGE_LIFE: Duration = Duration::from_secs(180);
 
 type Answer = Result<Value, Exception>;
@@ -473,9 +475,10 @@ impl UserPool {
     }
 
     fn keep_refresh(&mut self, pool: &Pool<'_>, token: String, kept: Refresh) {
-        if self.refresh.len() >= REFRESH_TOKENS {
+        let capacity = REFRESH_TOKENS.max(REFRESH_TOKENS_EACH * self.accounts.len());
+        if self.refresh.len() >= capacity {
             self.refresh.retain(|_, refresh| pool.now.mono < refresh.until);
-            if self.refresh.len() >= REFRESH_TOKENS {
+            if self.refresh.len() >= capacity {
                 self.refresh.pop_first();
             }
         }
@@ -567,4 +570,38 @@ fn keep<T>(queue: &mut VecDeque<T>, item: T) {
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::boxed::Box;
+
+    use mysa_proto::UnixTime;
+
+    use super::*;
+    use crate::auth::token::HmacSigner;
+
+    #[test]
+    fn a_pool_of_many_accounts_keeps_the_refresh_tokens_of_all() {
+        let now = Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
+        let (names, rules) = (Names::default(), Rules::default());
+        let account =
+            |number| Account::new(format!("{number}@b"), format!("{number}"), "p".into(), "00".into());
+        let issuer = TokenIssuer::new(Box::new(HmacSigner::new([7; 32])), None, Vec::new());
+        let mut users = UserPool::new((0..1_000).map(account).collect(), issuer, Rng::new(1), now);
+        let pool = Pool { now, names: &names, rules: &rules };
+        for number in 0..2_000 {
+            let refresh = Refresh {
+                account: number / 2,
+                client: names.legacy_client.clone(),
+                origin: 1,
+                auth_time: 0,
+                device: None,
+                until: Duration::from_secs(60),
+            };
+            users.keep_refresh(&pool, format!("{number:04}"), refresh);
+        }
+        let renewed = (0..2_000).filter(|number| users.refresh.contains_key(&format!("{number:04}")));
+        assert_eq!(renewed.count(), 2_000);
+    }
 }
