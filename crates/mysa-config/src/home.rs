@@ -57,6 +57,8 @@ struct Device {
     /// Events of its weekly schedule.
     #[serde(default)]
     schedule: Vec<Event>,
+    /// Newer version of its firmware that the cloud offers.
+    firmware_offer: Option<String>,
     /// Model in its record, if it was edited there.
     record_model: Option<String>,
     /// Members that replace those of the record, of the REST state, and of the telemetry in the structured service.
@@ -162,8 +164,8 @@ impl Reader<'_> {
             return Err(self.error(&model, ConfigError::UnknownModel(model.get_ref().clone())));
         }
         let mut made = DeviceSpec::new(id, model.get_ref(), &name);
-        // Any text is accepted, because clients must handle any model.
-        made.record_model = record_model;
+        // Any text is accepted, because clients must handle any model and any version.
+        (made.record_model, made.firmware_offer) = (record_model, device.firmware_offer);
         (made.record, made.state, made.telemetry) = (device.record, device.state, device.telemetry);
         made.rated_watts = self.number("rated-w", &name, rated_w, made.rated_watts, RATED_W)?;
         made.setpoint = self.number("setpoint-c", &name, setpoint_c, made.setpoint, SETPOINT_C)?;
@@ -317,6 +319,7 @@ mod tests {
         name = "Hall"
         rated-w = 2000
         mode = "off"
+        firmware-offer = "3.17.5.13"
         record-model = "BB-V2-0"
         record = { MinSetpoint = -1, Voltage = "" }
         state.Duty = 55
@@ -340,6 +343,7 @@ mod tests {
             ("a0b1c2d3e4f5", 2_000.0, Mode::Off)
         );
         assert_eq!(device.record_model.as_deref(), Some("BB-V2-0"));
+        assert_eq!(device.firmware_offer.as_deref(), Some("3.17.5.13"));
         assert_eq!(Value::from(device.record.clone()), json!({ "MinSetpoint": -1, "Voltage": "" }));
         assert_eq!(Value::from(device.state.clone()), json!({ "Duty": 55 }));
         assert_eq!(Value::from(device.telemetry.clone()), json!({ "dutyCycle": 0.5 }));
@@ -434,12 +438,12 @@ mod tests {
             ("utc-offset-s = 3600", "mean-outdoor-c = inf", "line 9, column 26: mean-outdoor-c"),
             ("\"off\"", "\"sauna\"", "line 15, column 16: unknown mode 'sauna'"),
             ("mode = \"off\"", "remote = \"1118\"", "line 15, column 18: unknown remote '1118'"),
-            ("sat-mon", "weekend", "line 21, column 22: invalid days 'weekend'"),
-            ("sat-mon", "mon-", "line 21, column 22: invalid days 'mon-'"),
-            ("07:30", "7:30", "line 21, column 38: invalid time '7:30'"),
-            ("07:30", "24:00", "line 21, column 38: invalid time '24:00'"),
-            ("20.5 }", "60 }", "line 21, column 60: setpoint-c"),
-            ("bob@", "ANN@", "line 24, column 17: duplicate account ANN@example.org"),
+            ("sat-mon", "weekend", "line 22, column 22: invalid days 'weekend'"),
+            ("sat-mon", "mon-", "line 22, column 22: invalid days 'mon-'"),
+            ("07:30", "7:30", "line 22, column 38: invalid time '7:30'"),
+            ("07:30", "24:00", "line 22, column 38: invalid time '24:00'"),
+            ("20.5 }", "60 }", "line 22, column 60: setpoint-c"),
+            ("bob@", "ANN@", "line 25, column 17: duplicate account ANN@example.org"),
         ] {
             let why = home(&FILE.replace(from, to)).unwrap_err().to_string();
             assert!(why.starts_with(named), "{why}");

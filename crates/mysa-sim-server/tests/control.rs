@@ -134,6 +134,10 @@ async fn a_person_changes_rooms_weather_setpoints_and_buttons() {
     let home = bench.get("/homes").await[0]["id"].as_str().unwrap().to_owned();
     let weather = json!({ "mean_c": -30, "season_k": 0, "day_k": 0, "variation_k": 0 });
     assert_eq!(bench.post(&format!("/homes/{home}/weather"), weather).await["outdoors_c"], -30.0);
+    assert_eq!(bench.get("/devices").await[0]["firmware_offer"], Value::Null);
+    let offered = bench.post(&path("firmware"), json!({ "offer": "9.9.9" })).await;
+    assert_eq!((&offered["firmware"], &offered["firmware_offer"]), (&json!("3.16.2.3"), &json!("9.9.9")));
+    assert_eq!(bench.post(&path("firmware"), json!({ "offer": null })).await["firmware_offer"], Value::Null);
     bench.post(&path("reboot"), json!({})).await;
     bench.post("/clock", json!({ "advance_s": 10 })).await;
     assert_eq!(bench.get(&path("")[..path("").len() - 1]).await["boots"], 2);

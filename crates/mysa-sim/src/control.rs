@@ -70,6 +70,10 @@ pub struct DevicePlace {
     pub connected: bool,
     /// Time of its last message, by the cloud's clock.
     pub last_seen_at: UnixTime,
+    /// Version of its firmware.
+    pub firmware: &'static str,
+    /// Newer version that the cloud offers.
+    pub firmware_offer: Option<String>,
 }
 
 /// A connection at the broker.
@@ -106,6 +110,8 @@ pub enum InvalidChange {
     Setpoint,
     /// The thermostat does not have this mode.
     Mode,
+    /// The version of a firmware is empty or longer than 64 bytes.
+    Firmware,
     /// The thermostat is locked, restarting or without power.
     Unresponsive,
 }
@@ -119,6 +125,7 @@ impl fmt::Display for InvalidChange {
             Self::Weather => "expected weather values from -60 to 60",
             Self::Setpoint => "the setpoint is out of the thermostat's range or between two of its steps",
             Self::Mode => "the thermostat does not have this mode",
+            Self::Firmware => "expected a version of 1 to 64 bytes",
             Self::Unresponsive => "the thermostat is locked, restarting or without power",
         })
     }
@@ -135,6 +142,9 @@ pub enum Button {
     /// One step colder.
     Down,
 }
+
+/// Longest version of a firmware, in bytes.
+const MAX_VERSION: usize = 64;
 
 fn is_bearable(value: f64) -> bool {
     (-60.0..=60.0).contains(&value)
@@ -178,6 +188,28 @@ impl Cloud {
             device.thermostat.room.set_weather(weather);
         }
         self.journal.add(now, || EventKind::WeatherSet { home: home.into() });
+        Ok(())
+    }
+
+    /// Offers a newer firmware for a thermostat, or none. A client sees it when it next asks. Any text is a version, because
+    /// clients must handle any. Nothing is installed.
+    ///
+    /// # Errors
+    /// No thermostat has this id, or the version is empty or longer than 64 bytes.
+    pub fn offer_firmware(
+        &mut self,
+        now: Now,
+        device: DeviceId,
+        version: Option<&str>,
+    ) -> Result<(), InvalidChange> {
+        self.advance(now);
+        let now = self.now;
+        let index = self.index(device)?;
+        if version.is_some_and(|version| version.is_empty() || version.len() > MAX_VERSION) {
+            return Err(InvalidChange::Firmware);
+        }
+        self.devices[index].firmware_offer = version.map(String::from);
+        self.journal.add(now, || EventKind::FirmwareOffered { device, version: version.map(String::from) });
         Ok(())
     }
 
@@ -315,6 +347,8 @@ impl Cloud {
             online: !faults.offline && !faults.powerless,
             connected: device.is_connected(self.now),
             last_seen_at: UnixTime::from_secs(device.shadow.last_seen_at),
+            firmware: device.firmware(),
+            firmware_offer: device.firmware_offer.clone(),
         })
     }
 

@@ -140,6 +140,13 @@ pub enum EventKind {
         /// Id of the home.
         home: String,
     },
+    /// A newer firmware was offered, or is no longer.
+    FirmwareOffered {
+        /// Thermostat.
+        device: DeviceId,
+        /// Version; `None` if none is offered any more.
+        version: Option<String>,
+    },
 }
 
 /// Cause of the end of a connection.
@@ -248,6 +255,10 @@ impl fmt::Display for EventKind {
             Self::Incident { what, device: None } => write!(f, "incident: {what}"),
             Self::RoomSet { device, celsius } => write!(f, "room of {device} set to {celsius} °C"),
             Self::WeatherSet { home } => write!(f, "weather of home {home} changed"),
+            Self::FirmwareOffered { device, version: Some(version) } => {
+                write!(f, "firmware {version} offered for {device}")
+            }
+            Self::FirmwareOffered { device, version: None } => write!(f, "no firmware offered for {device}"),
         }
     }
 }

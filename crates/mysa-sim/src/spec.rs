@@ -308,6 +308,8 @@ pub struct DeviceSpec {
     pub room: RoomSpec,
     /// Its schedule at the start. Default: none.
     pub schedule: Vec<ScheduledSetpoint>,
+    /// Newer version of its firmware that the cloud offers at the start. Default: none.
+    pub firmware_offer: Option<String>,
 }
 
 /// An event of a weekly schedule: heat to this setpoint from this time on.
@@ -340,6 +342,7 @@ impl DeviceSpec {
             remote: AcRemote::default(),
             room: RoomSpec::default(),
             schedule: Vec::new(),
+            firmware_offer: None,
         }
     }
 }

@@ -177,6 +177,7 @@ fn every_rest_body_has_the_members_of_its_capture() {
     let mut harness = Harness::demo();
     harness.cloud.press(at(harness.now), id("f5"), Celsius::from_degrees(22.0), None);
     harness.cloud.press(at(harness.now), id("f7"), Celsius::from_degrees(19.0), Some(mysa_sim::Mode::Off));
+    harness.cloud.offer_firmware(at(harness.now), id("f5"), Some("3.17.5.13")).unwrap();
     harness.pass(Duration::from_secs(3_000));
     let tokens = harness.sign_in();
     let home = harness.get(&tokens, "/homes")["Homes"][0]["Id"].as_str().unwrap().to_owned();
@@ -197,6 +198,7 @@ fn every_rest_body_has_the_members_of_its_capture() {
         (get("/users"), 200, "users"),
         (get("/devices/firmware"), 200, "firmware"),
         (get("/devices/update_available/a0b1c2d3e4f6"), 200, "update_available_none"),
+        (get("/devices/update_available/a0b1c2d3e4f5"), 200, "update_available_offered"),
         (get("/devices/update_available/ffffffffffff"), 500, "update_available_unknown_500"),
         (get("/mobile/bootstrap?versionNumber=4.20.1"), 200, "bootstrap"),
         (get("/state/a0b1c2d3e4f7"), 200, "state_single"),

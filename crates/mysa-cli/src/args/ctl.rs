@@ -99,6 +99,13 @@ pub(crate) enum CtlAction {
         /// Thermostat, by id or the start of its name
         device: String,
     },
+    /// Offer a newer firmware for a thermostat; clients see it when they next ask, and nothing is installed
+    Firmware {
+        /// Thermostat, by id or the start of its name
+        device: String,
+        /// Version, such as 3.17.5.13 [default: none is offered any more]
+        offer: Option<String>,
+    },
     /// Change the climate of a home from now on
     Weather {
         /// Home, by id or name [default: the only one]

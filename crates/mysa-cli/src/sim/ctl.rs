@@ -54,6 +54,9 @@ pub(crate) async fn run(terminal: &Terminal, args: &Ctl) -> Result<()> {
         CtlAction::Offline { device } => device_action(device, "online", json!({ "online": false })).await,
         CtlAction::Online { device } => device_action(device, "online", json!({ "online": true })).await,
         CtlAction::Reboot { device } => device_action(device, "reboot", json!({})).await,
+        CtlAction::Firmware { device, offer } => {
+            device_action(device, "firmware", json!({ "offer": offer })).await
+        }
         CtlAction::Weather { home, mean, season, day, variation } => {
             let id = remote.home(home.as_deref()).await?;
             let body = json!({ "mean_c": mean, "season_k": season, "day_k": day, "variation_k": variation });
@@ -99,6 +102,7 @@ const DEVICE: &[&str] = &[
     "energy_kwh",
     "online",
     "connected",
+    "firmware_offer",
 ];
 
 struct Remote<'a> {

@@ -82,13 +82,15 @@ fn the_energy_is_that_of_the_cloud_and_survives_a_kill_and_a_damaged_file() {
 #[test]
 fn the_firmware_is_shown_and_cannot_be_installed() {
     let bench = Bench::signed_in();
+    let kitchen = DeviceId::new(KITCHEN).unwrap();
+    bench.server().with_cloud(|cloud, now| cloud.offer_firmware(now, kitchen, Some("9.17.5.13"))).unwrap();
     let Some(broker) = Mosquitto::start(&bench.home.path("."), ANYBODY) else { return };
     let _bridge = Running::start(&bench, &["--broker", &url(&broker)]);
     let mut observer = Observer::connect(broker.address, None);
     let attributes = |observer: &Observer| observer.json(&topic(LIVING, "attributes")).unwrap_or_default();
     wait_until("the firmware", || attributes(&observer)["firmware"].is_string());
     let known = attributes(&observer);
-    // The simulated cloud offers no newer one.
+    // No newer one is offered.
     assert_eq!(known["firmware"], known["firmware_newest"]);
     wait_until("the source", || attributes(&observer)["source"] == "mqtt");
     let config = observer.json(&format!("homeassistant/device/mysa_{LIVING}/config")).unwrap();
@@ -96,6 +98,13 @@ fn the_firmware_is_shown_and_cannot_be_installed() {
     let component = &config["components"]["firmware"];
     assert_eq!(component["platform"], "update");
     assert_eq!(component["command_topic"], Value::Null);
+    // The other thermostat has an update. Home Assistant compares the two versions.
+    let kitchen = || observer.json(&topic(KITCHEN, "attributes")).unwrap_or_default();
+    wait_until("the offer", || kitchen()["firmware_newest"] == "9.17.5.13");
+    assert!(kitchen()["firmware"].is_string() && kitchen()["firmware"] != "9.17.5.13", "{}", kitchen());
+    let config = observer.json(&format!("homeassistant/device/mysa_{KITCHEN}/config")).unwrap();
+    let component = &config["components"]["firmware"];
+    assert_eq!((&component["platform"], &component["command_topic"]), (&Value::from("update"), &Value::Null));
     // Nothing that a reader publishes installs one.
     observer.publish(&topic(LIVING, "set/firmware"), "install", false);
     wait_until("a result", || !observer.live(&topic(LIVING, "result")).is_empty());

@@ -56,7 +56,7 @@ fn allowed(segments: &[&str]) -> Option<&'static str> {
         ["connections"] => "GET, DELETE",
         ["faults"] => "GET, POST, DELETE",
         ["faults", _] => "DELETE",
-        ["devices", _, "room" | "setpoint" | "mode" | "press" | "online" | "reboot"]
+        ["devices", _, "room" | "setpoint" | "mode" | "press" | "online" | "firmware" | "reboot"]
         | ["homes", _, "weather"] => "POST",
         _ => return None,
     })
@@ -232,6 +232,10 @@ fn act(shared: &Shared, id: &str, action: &str, body: &Value) -> Answer {
             let online = online.ok_or_else(|| Refusal::invalid("expected online: true or false"))?;
             shared.visit(|cloud, now| set_online(cloud, now, id, online))?;
         }
+        "firmware" => {
+            let offer = Fields::new(body, &["offer"])?.text("offer")?;
+            shared.visit(|cloud, now| cloud.offer_firmware(now, id, offer.as_deref()))?;
+        }
         _ => {
             Fields::new(body, &[])?;
             shared.visit(|cloud, now| cloud.act(now, Incident::Reboot(id)));
@@ -381,7 +385,7 @@ mod tests {
     #[test]
     fn the_description_has_every_route_and_no_other() {
         let described = described();
-        assert_eq!(described.len(), 26);
+        assert_eq!(described.len(), 27);
         let mut by_path = std::collections::BTreeMap::<&str, Vec<&str>>::new();
         for (path, method) in &described {
             by_path.entry(path).or_default().push(method);

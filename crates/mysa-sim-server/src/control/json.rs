@@ -94,6 +94,7 @@ pub(super) fn device(cloud: &Cloud, id: DeviceId) -> Option<Value> {
         "id": id.to_string(), "name": place.name, "model": place.model, "family": family_name(truth.family),
         "home": place.home, "account": place.account, "removed": place.removed, "unpaired": truth.unpaired,
         "online": place.online, "connected": place.connected, "last_seen_unix_s": place.last_seen_at.as_secs(),
+        "firmware": place.firmware, "firmware_offer": place.firmware_offer,
         "room_c": rounded(truth.room), "floor_c": truth.floor.map(rounded), "outdoors_c": rounded(truth.outdoors),
         "setpoint_c": truth.setpoint.as_degrees(), "mode": mode_name(truth.mode), "heating": truth.heating,
         "watts": rounded(truth.watts), "rated_watts": truth.rated_watts, "energy_kwh": rounded(truth.energy),
@@ -266,6 +267,9 @@ pub(crate) fn event_json(number: u64, event: &Event) -> String {
             ("room-set", json!({ "device": device.to_string(), "room_c": celsius }))
         }
         EventKind::WeatherSet { home } => ("weather-set", json!({ "home": home })),
+        EventKind::FirmwareOffered { device, version } => {
+            ("firmware-offered", json!({ "device": device.to_string(), "offer": version }))
+        }
         _ => ("other", json!({})),
     };
     shown.insert("event".into(), json!(name));

@@ -56,6 +56,8 @@ pub(crate) struct Device {
     paired_model: String,
     odd_state: Map<String, Value>,
     odd_telemetry: Map<String, Value>,
+    /// Newer version of its firmware that the cloud offers.
+    pub(crate) firmware_offer: Option<String>,
 }
 
 /// The cloud's copy of the state of a device, as of its last message.
@@ -126,6 +128,7 @@ impl Device {
             paired_model: spec.model.clone(),
             odd_state: spec.state.clone(),
             odd_telemetry: spec.telemetry.clone(),
+            firmware_offer: spec.firmware_offer.clone(),
         };
         device.record.insert("Name".into(), json!(spec.name));
         device

@@ -308,8 +308,11 @@ impl Cloud {
             );
             return Reply::json(500, &json!(text));
         };
-        let version = self.devices[index].firmware();
-        Reply::ok(&json!({ "update": false, "installedVersion": version, "allowedVersion": version }))
+        let device = &self.devices[index];
+        let (installed, offer) = (device.firmware(), device.firmware_offer.as_deref());
+        Reply::ok(&json!({
+            "update": offer.is_some(), "installedVersion": installed, "allowedVersion": offer.unwrap_or(installed),
+        }))
     }
 
     pub(crate) fn homes_of(&self, account: usize) -> impl Iterator<Item = usize> + '_ {
