@@ -52,10 +52,19 @@ pub(crate) async fn run(
     }
     let reached = connect(plan.settings.clone(), broker, started).await;
     let outcome = match &reached {
-        Ok(()) => "accepts the connection and the subscriptions".to_owned(),
+        Ok(_) => "accepts the connection and the subscriptions".to_owned(),
         Err(failure) => failure.to_string(),
     };
     record.put("broker_answer", outcome);
+    if let Ok(contested) = reached {
+        record.put("other_bridge", contested);
+        if contested {
+            let prefix = &plan.settings.prefix;
+            terminal.say(format!(
+                "another bridge publishes below {prefix:?}; stop one, or give each a --prefix and a --client-id of its own"
+            ));
+        }
+    }
     terminal.document(&record)?;
     reached?;
     accounts
@@ -98,16 +107,20 @@ fn accounts(
 }
 
 /// Connects and subscribes as the bridge does, under a client id of its own: the same one would end the connection of a
-/// bridge that runs.
-async fn connect(settings: Settings, broker: Broker, started: Instant) -> Result<()> {
+/// bridge that runs. Returns `true` if a bridge that runs has noticed another one.
+async fn connect(settings: Settings, broker: Broker, started: Instant) -> Result<bool> {
     let mut broker_settings = settings.broker;
     broker_settings.client_id.push_str("-check");
-    broker_settings.filters = vec![format!("{}/+/set/+", settings.prefix)];
+    let (commands, state) =
+        (format!("{}/+/set/+", settings.prefix), format!("{}/bridge/state", settings.prefix));
+    broker_settings.filters = vec![commands.clone(), state.clone()];
     let invalid = |error| Failure::from((Exit::Usage, error));
     let mut client = Client::new(broker_settings, seed()?, started.elapsed()).map_err(invalid)?;
     let mut links = Links::new(broker);
     let mut detail = None;
     let mut is_up = false;
+    let mut contested = None;
+    let mut state_until = None;
     loop {
         while let Some(output) = client.poll_output(started.elapsed()) {
             links.carry_out(output);
@@ -124,21 +137,28 @@ async fn connect(settings: Settings, broker: Broker, started: Instant) -> Result
                     let why = detail.map(|why: String| format!(" ({why})")).unwrap_or_default();
                     return Err(Failure::new(exit, format!("{reason}{why}")));
                 }
-                Event::SubscriptionRefused { filter } => {
+                Event::SubscriptionRefused { filter } if filter == commands => {
                     let why =
                         format!("the broker refuses the subscription to {filter}: commands would not arrive");
                     return Err(Failure::new(Exit::Refused, why));
                 }
-                Event::Message(_) | Event::Skipped { .. } | Event::Dropped { .. } => {}
+                Event::Message(message) if message.topic == state => {
+                    contested = Some(is_contested(&message.payload));
+                }
+                _ => {}
             }
         }
         if is_up && client.is_subscribed() {
-            client.disconnect(CLOSE_LIMIT, started.elapsed());
+            let until = *state_until.get_or_insert_with(|| Instant::now() + STATE_LIMIT);
+            if contested.is_some() || until <= Instant::now() {
+                client.disconnect(CLOSE_LIMIT, started.elapsed());
+            }
         }
         if client.is_ended() {
-            return Ok(());
+            return Ok(contested.unwrap_or_default());
         }
         let due = client.poll_timeout().map_or_else(Instant::now, |at| started + at);
+        let due = state_until.filter(|until| *until > Instant::now()).map_or(due, |until| due.min(until));
         tokio::select! {
             (link, event) = links.next() => match event {
                 LinkEvent::Opened => client.handle_opened(link, started.elapsed()),
@@ -154,5 +174,13 @@ async fn connect(settings: Settings, broker: Broker, started: Instant) -> Result
     }
 }
 
+/// `true` if the state of a bridge says that another one publishes to its topics.
+fn is_contested(state: &[u8]) -> bool {
+    let state: Option<serde_json::Value> = serde_json::from_slice(state).ok();
+    state.is_some_and(|state| state.get("other_bridge") == Some(&serde_json::Value::Bool(true)))
+}
+
+/// Time limit for the retained state of a bridge, which need not exist.
+const STATE_LIMIT: std::time::Duration = std::time::Duration::from_secs(1);
 /// Time limit for leaving the broker.
 const CLOSE_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);

@@ -246,6 +246,11 @@ fn describe(event: &Event) -> Entry {
             fields.put("topic", topic.as_str()).put("reason", reason.to_string());
             (Severity::Warning, "ignored")
         }
+        Event::OtherBridge { prefix } => {
+            fields.put("prefix", prefix.as_str());
+            (Severity::Error, "other_bridge")
+        }
+        Event::OtherBridgeGone => (Severity::Info, "other_bridge_gone"),
         Event::HomeAssistantStarted => (Severity::Info, "home_assistant_started"),
         Event::Dropped { count: dropped } => {
             fields.put("count", count(*dropped));

@@ -24,6 +24,8 @@ pub(super) struct Status {
     ignored: [u64; IGNORED.len()],
     /// Number of messages that were dropped because too many waited.
     pub(super) dropped: u64,
+    /// First part of the topics, while a second bridge publishes to them.
+    contested: Option<String>,
 }
 
 /// Connection to the broker.
@@ -147,6 +149,8 @@ impl Status {
             Event::Ignored { reason, .. } => {
                 count(&mut self.ignored, IGNORED.iter().position(|(known, _)| known == reason));
             }
+            Event::OtherBridge { prefix } => self.contested = Some(printable(prefix)),
+            Event::OtherBridgeGone => self.contested = None,
             Event::Dropped { count } => self.dropped = self.dropped.saturating_add(*count),
             _ => {}
         }
@@ -170,7 +174,9 @@ impl Status {
         let broker = if self.broker.is_up { "connected" } else { "away" };
         let sign_in = self.accounts.iter().any(|account| account.level == Level::SignInNeeded);
         // The reason of any other fault has a time, and its part of the line says as much.
-        let hint = self.fault(now).filter(|_| sign_in).map(|fault| format!("; {fault}")).unwrap_or_default();
+        let needs_person = sign_in || self.contested.is_some();
+        let hint =
+            self.fault(now).filter(|_| needs_person).map(|fault| format!("; {fault}")).unwrap_or_default();
         format!(
             "broker {broker}, cloud {}, {available} of {} thermostats available{hint}",
             clouds.join(", "),
@@ -187,6 +193,9 @@ impl Status {
         }
         if self.accounts.iter().any(|account| account.level == Level::SignInNeeded) {
             return Some("sign-in needed: run `mysa login`".to_owned());
+        }
+        if let Some(prefix) = &self.contested {
+            return Some(format!("another bridge publishes below {prefix}: stop one of them"));
         }
         let is_away = |since: Duration| now.saturating_sub(since) > AWAY;
         if let Some(away) =
@@ -297,6 +306,17 @@ mod tests {
         status.event(&Event::BrokerUp, secs(1_302));
         assert_eq!(status.fault(secs(1_302)), None);
         assert_eq!(status.broker.connections, 2);
+    }
+
+    #[test]
+    fn a_second_bridge_is_unhealthy_until_it_is_gone() {
+        let mut status = working();
+        status.event(&Event::OtherBridge { prefix: "home/mysa".into() }, secs(1_000));
+        let fault = "another bridge publishes below home/mysa: stop one of them";
+        assert_eq!(status.fault(secs(1_000)).as_deref(), Some(fault));
+        assert!(status.summary(secs(1_000)).ends_with(fault));
+        status.event(&Event::OtherBridgeGone, secs(1_000));
+        assert_eq!(status.fault(secs(1_000)), None);
     }
 
     #[test]
