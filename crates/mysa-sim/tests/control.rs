@@ -269,27 +269,27 @@ fn the_journal_has_the_reason_for_each_closed_connection() {
 
 #[test]
 fn a_newer_firmware_is_offered_until_it_is_withdrawn() {
-    let mut rig = Rig::demo();
-    let tokens = rig.sign_in();
+    let mut harness = Harness::demo();
+    let tokens = harness.sign_in();
     let path = "/devices/update_available/a0b1c2d3e4f6";
-    let installed = rig.get(&tokens, path)["installedVersion"].clone();
+    let installed = harness.get(&tokens, path)["installedVersion"].clone();
     assert!(installed.is_string());
     for (offer, allowed) in [(Some("9.9.9"), "9.9.9".into()), (None, installed.clone())] {
-        rig.cloud.offer_firmware(at(rig.now), id("f6"), offer).unwrap();
-        let answer = rig.get(&tokens, path);
+        harness.cloud.offer_firmware(at(harness.now), id("f6"), offer).unwrap();
+        let answer = harness.get(&tokens, path);
         let expected = serde_json::json!({
             "update": offer.is_some(), "installedVersion": installed, "allowedVersion": allowed,
         });
         assert_eq!(answer, expected);
-        assert_eq!(rig.cloud.place(id("f6")).unwrap().firmware_offer.as_deref(), offer);
+        assert_eq!(harness.cloud.place(id("f6")).unwrap().firmware_offer.as_deref(), offer);
     }
-    let other = rig.get(&tokens, "/devices/update_available/a0b1c2d3e4f5");
+    let other = harness.get(&tokens, "/devices/update_available/a0b1c2d3e4f5");
     assert_eq!(other["update"], false);
     for wrong in [String::new(), "9".repeat(65)] {
-        let refused = rig.cloud.offer_firmware(at(rig.now), id("f6"), Some(&wrong));
+        let refused = harness.cloud.offer_firmware(at(harness.now), id("f6"), Some(&wrong));
         assert_eq!(refused, Err(InvalidChange::Firmware));
     }
-    let unknown = rig.cloud.offer_firmware(at(rig.now), id("00"), Some("9.9.9"));
+    let unknown = harness.cloud.offer_firmware(at(harness.now), id("00"), Some("9.9.9"));
     assert_eq!(unknown, Err(InvalidChange::UnknownDevice));
 }
 
