@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use mysa_proto::DeviceId;
+use mysa_proto::{Celsius, DeviceId};
 use mysa_sim::{CloudSpec, DeviceFault, Fault, Window};
 use mysa_sim_server::{Certificate, Server};
 
@@ -123,6 +123,23 @@ impl Bench {
             }
             seconds *= 2;
         }
+    }
+
+    /// Runs `mysa watch` to its end, and presses the thermostat in the living room after each line. In a room that holds its
+    /// temperature, a thermostat reports the same for minutes.
+    #[track_caller]
+    pub(crate) fn watch_changes(&self, args: &[&str]) -> Ran {
+        let mut command = self.command(&[&["watch", "--timeout", HANG_SECONDS], args].concat());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut out = String::new();
+        for (number, line) in BufReader::new(child.stdout.take().unwrap()).lines().enumerate() {
+            out.push_str(&line.unwrap());
+            out.push('\n');
+            let setpoint = Celsius::from_degrees(if number % 2 == 0 { 17.0 } else { 18.0 });
+            self.server()
+                .with_cloud(|cloud, now| cloud.press(now, DeviceId::new(LIVING).unwrap(), setpoint, None));
+        }
+        Ran { code: child.wait().unwrap().code().unwrap_or(-1), out, err: String::new() }
     }
 
     /// A watch that runs in the background.

@@ -138,14 +138,14 @@ fn energy_comes_as_chart_csv_json_and_svg() {
 #[test]
 fn watching_shows_changes_and_ends_at_a_signal() {
     let bench = Bench::signed_in();
-    let ran = bench.run(&["watch", "--count", "8", "--json"]).ok();
+    let ran = bench.watch_changes(&["--count", "8", "--json"]).ok();
     let devices: Vec<_> = ran.json().into_iter().filter(|event| event["event"] == "device").collect();
     assert_eq!(devices.len(), 8);
     assert!(
         devices.iter().all(|event| event["schema"] == 1 && event["temperature_c"].is_number()),
         "{ran:?}"
     );
-    let lines = bench.run(&["watch", "living", "--count", "2"]).ok().out;
+    let lines = bench.watch_changes(&["living", "--count", "2"]).ok().out;
     assert_eq!(lines.lines().count(), 2);
     assert!(lines.contains("Living room") && lines.contains("power"), "{lines}");
     // The time is up before the requested changes.

@@ -9,9 +9,8 @@ use crate::bench::{BEDROOM, Bench, LIVING};
 #[test]
 fn each_update_is_a_line_of_the_template() {
     let bench = Bench::signed_in();
-    let ran = bench
-        .run(&["watch", "living", "--count", "2", "--template", "{name}: {room} °C {power} W {{{id}}}"])
-        .ok();
+    let template = "{name}: {room} °C {power} W {{{id}}}";
+    let ran = bench.watch_changes(&["living", "--count", "2", "--template", template]).ok();
     assert_eq!(ran.out.lines().count(), 2, "{ran:?}");
     for line in ran.out.lines() {
         let rest = line.strip_prefix("Living room: ").unwrap();
