@@ -31,7 +31,7 @@ pub(crate) struct Command {
     operation: Option<OperationId>,
     /// Requests that wait for the verdict.
     waiting: Vec<ReplyTo>,
-    /// How long they wait.
+    /// Time at which they get an answer in any case.
     reply_by: Duration,
     timer: Option<Duration>,
 }

@@ -33,7 +33,7 @@ pub(crate) struct Account {
     pub(crate) local: Local,
 }
 
-/// What this worker does with an account.
+/// Relation of this worker to an account.
 #[derive(Debug)]
 pub(crate) enum Local {
     Nothing,

@@ -77,11 +77,11 @@ pub struct Operation {
     pub bucket: Bucket,
     /// Key; of [`Action::List`], the first part of the keys.
     pub key: String,
-    /// What to do.
+    /// Action on the key.
     pub action: Action,
 }
 
-/// What an [`Operation`] does. Writes are conditional, and the store checks the condition and writes in one step.
+/// Action of an [`Operation`]. Writes are conditional, and the store checks the condition and writes in one step.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a driver that misses one must not compile")]
 pub enum Action {

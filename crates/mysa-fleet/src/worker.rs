@@ -66,8 +66,8 @@ struct Pending {
     give_up_at: Duration,
 }
 
-/// What an answer is for. The object itself has the number of its operation, so that an answer that is too late is not taken
-/// for that of a newer operation.
+/// Purpose of an operation, for its answer. The object itself has the number of its operation, so that an answer that is
+/// too late is not taken for that of a newer operation.
 #[derive(Clone, Debug)]
 pub(crate) enum Purpose {
     Lease,

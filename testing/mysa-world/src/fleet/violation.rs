@@ -77,7 +77,7 @@ pub enum FleetViolation {
     Unbounded {
         /// Worker.
         worker: usize,
-        /// What was too many.
+        /// Name of what was too many.
         what: &'static str,
     },
     /// Accounts moved although no worker came or went.
