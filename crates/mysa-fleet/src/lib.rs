@@ -109,6 +109,11 @@
 //!   sends no byte of a command after its deadline.
 //! - **One reply.** Each request gets one [`Reply`]. [`Reply::Retry`] is not a verdict: a repeat with the same name is safe.
 //!
+//! # Secrets
+//!
+//! The secrets of the accounts need not be in a file on each worker: [`Keyring::seal`] encrypts one for the value of its account in
+//! [`Bucket::Accounts`], and [`Keyring::open`] opens it for the same account and fleet alone. The keys never enter the store.
+//!
 //! # Bounds
 //!
 //! Accounts of a fleet (2^24), sessions (65,536), own accounts ([`Settings::capacity`]), undecided commands
@@ -127,6 +132,7 @@ mod name;
 mod ownership;
 mod peers;
 mod rendezvous;
+mod sealed;
 mod settings;
 mod store;
 mod value;
@@ -135,7 +141,8 @@ mod worker;
 pub use io::{
     Decision, Event, Outcome, Output, RefusedRequest, Reply, ReplyTo, Request, Retry, SessionOver, StopReason,
 };
-pub use name::{AccountId, CommandId, InvalidName, WorkerId};
+pub use name::{AccountId, CommandId, FleetId, InvalidName, KeyId, WorkerId};
+pub use sealed::{InvalidKeys, InvalidSealed, Keyring, OpenError, SealError, SealedToken, SealingKey};
 pub use settings::{InvalidSettings, Settings};
 pub use store::{Action, Answer, Bucket, Entry, Operation, OperationId, Revision};
 pub use worker::{Counts, Worker};

@@ -2,7 +2,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt;
 
-/// Error: a text cannot name an account, a worker or a command.
+/// Error: a text cannot name an account, a worker, a command, a fleet or a key.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct InvalidName {
@@ -15,11 +15,16 @@ const MAX_NAME: usize = 64;
 
 impl fmt::Display for InvalidName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid name {:?}: expected 1 to {MAX_NAME} of A-Z, a-z, 0-9, - and _", self.text)
+        write!(f, "invalid name {:?}: {}", self.text, Self::EXPECTED)
     }
 }
 
 impl core::error::Error for InvalidName {}
+
+impl InvalidName {
+    /// What a name may be.
+    pub(crate) const EXPECTED: &str = "expected 1 to 64 of A-Z, a-z, 0-9, - and _";
+}
 
 /// Names become parts of the keys of a bucket, between dots, so they have neither dots nor wildcards.
 fn check(text: &str) -> Result<Arc<str>, InvalidName> {
@@ -76,6 +81,10 @@ names! {
     WorkerId;
     /// Name that the caller gives to a command, unique for its account.
     CommandId;
+    /// Name of a fleet, for which a token is sealed.
+    FleetId;
+    /// Name of a key of a [`Keyring`](crate::Keyring), which is not secret.
+    KeyId;
 }
 
 impl CommandId {
