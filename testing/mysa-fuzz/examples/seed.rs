@@ -17,6 +17,7 @@ fn main() {
     rest(&mut seeds);
     sign_in(&mut seeds);
     presign(&mut seeds);
+    sealed(&mut seeds);
     config(&mut seeds);
     scripts(&mut seeds);
     seeds.write();
@@ -226,6 +227,30 @@ fn presign(seeds: &mut Seeds) {
     ] {
         seeds.add("presign", &[&[0], port, expires, &[rule], &time, &flip, key, token, secret]);
         seeds.add("presign", &[&[1], port, expires, &[rule], &time, &flip, key, b"\0", secret]);
+    }
+}
+
+/// Sealed tokens, key files, and changes to a sealed token.
+fn sealed(seeds: &mut Seeds) {
+    let token = "mysa-sealed-1.north.home-1.2026-11.ZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7.\
+                 HVOL1Zlc7PHvEOlQzQrTRcFoNLjahxl5wUrf7EZPJA";
+    for (from, to) in
+        [("", ""), ("sealed-1", "sealed-2"), ("home-1", "home 1"), ("PJA", "PJB"), ("2026-11", "")]
+    {
+        seeds.add("sealed", &[&[0], token.replacen(from, to, 1).as_bytes()]);
+    }
+    let key = "2026-11 AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let next = "next ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8";
+    for text in [
+        format!("# keys\n{key}\n\n{next}\n"),
+        format!("{key}\n{key}"),
+        key.replace(' ', ""),
+        format!("{key}="),
+    ] {
+        seeds.add("sealed", &[&[1], text.as_bytes()]);
+    }
+    for at in [0, 14, 20, 30, 40, 80, 120_u8] {
+        seeds.add("sealed", &[&[2, at, 0, 1], b"a refresh token"]);
     }
 }
 

@@ -23,6 +23,7 @@ mod mqtt;
 mod presign;
 mod rest;
 mod script;
+mod sealed;
 mod session;
 mod sim;
 mod state;
@@ -38,6 +39,7 @@ pub use message::message;
 pub use mqtt::{mqtt_from_client, mqtt_from_server};
 pub use presign::{presign, presigned_url, signed_headers};
 pub use rest::rest;
+pub use sealed::sealed;
 pub use session::session;
 pub use sim::sim;
 pub use state::state;
@@ -60,6 +62,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("presign", presign),
     ("signed_headers", signed_headers),
     ("stored", stored),
+    ("sealed", sealed),
     ("config", config),
     ("state", state),
     ("session", session),
