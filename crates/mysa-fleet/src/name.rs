@@ -15,16 +15,11 @@ const MAX_NAME: usize = 64;
 
 impl fmt::Display for InvalidName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid name {:?}: {}", self.text, Self::EXPECTED)
+        write!(f, "invalid name {:?}: expected 1 to {MAX_NAME} of A-Z, a-z, 0-9, - and _", self.text)
     }
 }
 
 impl core::error::Error for InvalidName {}
-
-impl InvalidName {
-    /// What a name may be.
-    pub(crate) const EXPECTED: &str = "expected 1 to 64 of A-Z, a-z, 0-9, - and _";
-}
 
 /// Names become parts of the keys of a bucket, between dots, so they have neither dots nor wildcards.
 fn check(text: &str) -> Result<Arc<str>, InvalidName> {

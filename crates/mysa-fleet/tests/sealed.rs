@@ -134,7 +134,10 @@ fn an_invalid_key_file_is_explained_without_its_keys() {
     let bytes = KEY.split_once(' ').unwrap().1;
     // A key without a name is no name, and is not shown as one.
     assert_eq!(error(bytes), InvalidKeys::Form { line: 1 });
-    assert_eq!(error(&format!("\n{bytes} {bytes}")), InvalidKeys::Name { line: 2 });
+    let unpadded = bytes.trim_end_matches('=');
+    for name in [bytes, unpadded, &"x".repeat(33), "a.b"] {
+        assert_eq!(error(&format!("\n{name} {bytes}")), InvalidKeys::Name { line: 2 });
+    }
     assert_eq!(error(&format!("{KEY} canary")), InvalidKeys::Form { line: 1 });
     let id = |id: &str| KeyId::new(id).unwrap();
     for bad in ["canary", "AAEC", &*format!("{bytes}A"), &*bytes.replace('A', "!"), &bytes[1..]] {

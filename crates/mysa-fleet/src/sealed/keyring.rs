@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::token::{MAX_SECRET, NONCE, SealedToken, TAG};
-use crate::{AccountId, FleetId, InvalidName, KeyId};
+use crate::{AccountId, FleetId, KeyId};
 
 /// Key that seals tokens, and its name. It is wiped on drop, and [`fmt::Debug`] shows the name alone.
 #[derive(Clone)]
@@ -24,6 +24,8 @@ pub struct SealingKey {
 
 /// Length of a key, in bytes.
 const KEY: usize = 32;
+/// Maximum length of the name of a key in a text of keys, in bytes.
+const MAX_ID: usize = 32;
 /// Maximum number of keys.
 const MAX_KEYS: usize = 32;
 /// Maximum length of a text of keys, in bytes.
@@ -70,7 +72,7 @@ impl fmt::Debug for SealingKey {
 
 /// Keys of a fleet. The first one seals, and each opens what it has sealed.
 ///
-/// Text: a line `ID BASE64` for each key, with 32 bytes in base64; empty lines and lines that begin with `#` are ignored. To change
+/// Text: a line `ID BASE64` for each key, with a name of at most 32 bytes and 32 bytes in base64; empty lines and lines that begin with `#` are ignored. To change
 /// the key without a time in which a worker cannot open a token: add the new key as the last line for all workers, then
 /// move it to the first line, seal all tokens again, and remove the old line.
 ///
@@ -153,7 +155,12 @@ impl fmt::Display for InvalidKeys {
                 )
             }
             // The text may be a key without a name.
-            Self::Name { line } => write!(f, "line {line}: invalid name of a key: {}", InvalidName::EXPECTED),
+            Self::Name { line } => {
+                write!(
+                    f,
+                    "line {line}: invalid name of a key: expected 1 to {MAX_ID} of A-Z, a-z, 0-9, - and _"
+                )
+            }
             Self::Key { line, key } => {
                 write!(f, "line {line}: invalid key '{key}': expected {KEY} bytes in base64")
             }
@@ -260,7 +267,11 @@ impl Keyring {
             let (Some(key), None) = (words.next(), words.next()) else {
                 return Err(InvalidKeys::Form { line });
             };
-            let id = KeyId::new(id).map_err(|_| InvalidKeys::Name { line })?;
+            // A key that stands in the place of its name is longer.
+            let id = KeyId::new(id)
+                .ok()
+                .filter(|id| id.as_str().len() <= MAX_ID)
+                .ok_or(InvalidKeys::Name { line })?;
             let Some(bytes) = decode(key) else { return Err(InvalidKeys::Key { line, key: id }) };
             let key = SealingKey { id, bytes };
             if keys.iter().any(|known| known.id == key.id) {
