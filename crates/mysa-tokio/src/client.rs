@@ -304,4 +304,11 @@ impl Client {
     pub async fn shutdown(&self) {
         self.monitor.shutdown().await;
     }
+
+    /// Ends the client at once and waits until it is closed. Connections are reset, with the bytes that they have not
+    /// written, and requests without an answer are given up. Open commands get their verdicts, as after
+    /// [`Client::shutdown`]. For a program that may not use the account any more.
+    pub async fn abort(&self) {
+        self.monitor.abort().await;
+    }
 }

@@ -17,6 +17,7 @@ pub struct Pending {
     device: DeviceId,
     change: Change,
     deadline: Option<Duration>,
+    not_after: Option<Duration>,
 }
 
 impl fmt::Debug for Pending {
@@ -27,12 +28,20 @@ impl fmt::Debug for Pending {
 
 impl Pending {
     pub(crate) fn new(requests: mpsc::Sender<Request>, device: DeviceId, change: Change) -> Self {
-        Self { requests, device, change, deadline: None }
+        Self { requests, device, change, deadline: None, not_after: None }
     }
 
     /// Sets the time limit of the command. Default: [`Settings::command_deadline`](crate::Settings::command_deadline).
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
+        self
+    }
+
+    /// Sets the time, as [`Monitor::elapsed`](crate::Monitor::elapsed) counts it, after which no byte of the command is
+    /// sent. [`Pending::deadline`] counts from the moment at which the client takes the command, so a process that is
+    /// stopped before that moment has the whole time left; this time does not move.
+    pub fn not_after(mut self, elapsed: Duration) -> Self {
+        self.not_after = Some(elapsed);
         self
     }
 }
@@ -44,8 +53,8 @@ impl IntoFuture for Pending {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let (verdict, answer) = oneshot::channel();
-            let Self { requests, device, change, deadline } = self;
-            let request = Request::Command { device, change, deadline, verdict };
+            let Self { requests, device, change, deadline, not_after } = self;
+            let request = Request::Command { device, change, deadline, not_after, verdict };
             requests.send(request).await.map_err(|_| Error::Closed)?;
             answer.await.map_err(|_| Error::Closed)?.map_err(Error::from)
         })

@@ -33,6 +33,8 @@ pub(crate) enum Request {
         device: DeviceId,
         change: Change,
         deadline: Option<Duration>,
+        /// Time on the clock of the client after which nothing is sent.
+        not_after: Option<Duration>,
         verdict: oneshot::Sender<Result<Verdict, Busy>>,
     },
     CommandMany {
@@ -74,6 +76,7 @@ pub(crate) enum Request {
         revoked: oneshot::Sender<Revocation>,
     },
     Shutdown,
+    Abort,
 }
 
 /// Report of a running task that holds a socket.
@@ -218,6 +221,10 @@ impl Driver {
                 request = self.requests.recv() => match request {
                     // `None`: the last handle was dropped.
                     Some(Request::Shutdown) | None => break,
+                    Some(Request::Abort) => {
+                        self.abort_connections();
+                        break;
+                    }
                     Some(request) => self.handle_request(request),
                 },
                 () = sleep_for(sleep) => self.session.handle_timeout(self.clock.now()),
@@ -318,7 +325,12 @@ impl Driver {
     fn handle_request(&mut self, request: Request) {
         let now = self.clock.now();
         match request {
-            Request::Command { device, change, deadline, verdict } => {
+            Request::Command { device, change, deadline, not_after, verdict } => {
+                let left = not_after.map(|not_after| not_after.saturating_sub(now.mono));
+                let deadline = match (deadline, left) {
+                    (Some(deadline), Some(left)) => Some(deadline.min(left)),
+                    (deadline, left) => deadline.or(left),
+                };
                 match self.session.command(now, device, change, deadline) {
                     Ok(id) => drop(self.verdicts.insert(id, Waiter::One(verdict))),
                     Err(busy) => drop(verdict.send(Err(busy))),
@@ -370,7 +382,19 @@ impl Driver {
                 // A second sign-out does not extend the time limit of the first.
                 self.leave_at.get_or_insert_with(|| tokio::time::Instant::now() + SIGN_OUT_LIMIT);
             }
-            Request::Shutdown => {}
+            Request::Shutdown | Request::Abort => {}
+        }
+    }
+
+    /// Ends every connection with the bytes that it has not written, before the session can add some.
+    fn abort_connections(&mut self) {
+        for connection in std::mem::take(&mut self.connections).into_values() {
+            connection.link.abort();
+        }
+        for subject in self.subjects.values() {
+            if let Subject::Http(_, task) = subject {
+                task.abort();
+            }
         }
     }
 

@@ -274,6 +274,47 @@ async fn disconnect_is_sent_before_the_closing_frame() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_aborted_client_ends_at_once_and_says_nothing_more() {
+    let mut harness = Harness::start();
+    let mut broker = harness.accept().await;
+    broker.grant().await.expect("a subscription");
+    let client = harness.client.clone();
+    let command = client.set_setpoint(&kitchen(), Celsius::from_degrees(21.0).expect("a temperature"));
+    let command = tokio::spawn(command.into_future());
+    // The command has reached the broker, which does not answer it.
+    let Some(Ok(Message::Binary(publish))) = broker.socket.next().await else { panic!("no command") };
+    assert!(publish.windows(3).any(|part| part == b"/in"), "{publish:?}");
+    let began = tokio::time::Instant::now();
+    client.abort().await;
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    let verdict = command.await.expect("no panic").expect("a verdict");
+    assert!(matches!(verdict, Verdict::Unconfirmed { .. }), "{verdict}");
+    // Neither DISCONNECT nor a closing frame.
+    let rest = broker.socket.next().await;
+    assert!(matches!(rest, None | Some(Err(_))), "{rest:?}");
+    assert_eq!(client.resources(), crate::Resources::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_is_taken_after_its_last_time_expires_unsent() {
+    let mut harness = Harness::start();
+    let mut broker = harness.accept().await;
+    broker.grant().await.expect("a subscription");
+    let client = harness.client.clone();
+    let last = client.elapsed() + Duration::from_secs(10);
+    let command = client.set_setpoint(&kitchen(), Celsius::from_degrees(21.0).expect("a temperature"));
+    let command = command.deadline(Duration::from_secs(600)).not_after(last);
+    // The process is stopped between the decision to send and the hand-over.
+    *harness.suspended.lock().expect("no panic") += Duration::from_secs(60);
+    assert_eq!(command.await.expect("a verdict"), Verdict::Expired(Expired::Deadline));
+    client.shutdown().await;
+    while let Some(Ok(message)) = broker.socket.next().await {
+        let Message::Binary(packet) = message else { continue };
+        assert!(!packet.windows(3).any(|part| part == b"/in"), "{packet:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_command_is_encoded_for_a_connection_whose_peer_does_not_read() {
     let mut harness = Harness::start();
     let mut broker = harness.accept().await;

@@ -75,6 +75,13 @@ impl Monitor {
         }
     }
 
+    /// See [`Client::abort`](crate::Client::abort).
+    pub(crate) async fn abort(&self) {
+        if self.send(Request::Abort).await.is_ok() {
+            self.shared.closed().await;
+        }
+    }
+
     /// Waits until the account is signed in and its thermostats are listed.
     ///
     /// # Errors
