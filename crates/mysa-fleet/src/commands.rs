@@ -326,7 +326,7 @@ impl Worker {
         let mut reason = decision.reason.clone();
         let end = (0..=MAX_REASON).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
         reason.truncate(end);
-        let decided = value.clone().decided(&Decision { outcome: decision.outcome, reason });
+        let decided = value.clone().decided(&Decision { reason, ..decision.clone() });
         let revision = *revision;
         self.record(key, decided, revision);
     }

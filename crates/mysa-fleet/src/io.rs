@@ -148,6 +148,9 @@ pub struct Decision {
     pub outcome: Outcome,
     /// Reason, for people. At most 512 bytes are recorded.
     pub reason: String,
+    /// Number that the driver gives to the outcome, such as the exit code of a program. It is recorded as it is; zero says
+    /// nothing.
+    pub code: u8,
 }
 
 /// Outcome of a command.
@@ -184,7 +187,13 @@ impl Outcome {
 impl Decision {
     /// Creates a decision.
     pub fn new(outcome: Outcome, reason: impl Into<String>) -> Self {
-        Self { outcome, reason: reason.into() }
+        Self { outcome, reason: reason.into(), code: 0 }
+    }
+
+    /// Sets the number of the driver.
+    #[must_use]
+    pub fn with_code(self, code: u8) -> Self {
+        Self { code, ..self }
     }
 }
 
@@ -198,7 +207,7 @@ impl From<&Verdict> for Decision {
             // A verdict of a later version is not better than unknown.
             _ => Outcome::Unconfirmed,
         };
-        Self { outcome, reason: alloc::format!("{verdict}") }
+        Self::new(outcome, alloc::format!("{verdict}"))
     }
 }
 

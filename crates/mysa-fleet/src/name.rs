@@ -15,7 +15,7 @@ const MAX_NAME: usize = 64;
 
 impl fmt::Display for InvalidName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid name {:?}: expected 1 to {MAX_NAME} of A-Z, a-z, 0-9, - and _", self.text)
+        write!(f, "invalid name {:?}: expected 1 to {MAX_NAME} of A-Z, a-z, 0-9, -, _ and =", self.text)
     }
 }
 
@@ -23,7 +23,8 @@ impl core::error::Error for InvalidName {}
 
 /// Names become parts of the keys of a bucket, between dots, so they have neither dots nor wildcards.
 fn check(text: &str) -> Result<Arc<str>, InvalidName> {
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    let is_plain =
+        text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'='));
     if (1..=MAX_NAME).contains(&text.len()) && is_plain {
         Ok(text.into())
     } else {
@@ -39,7 +40,7 @@ macro_rules! names {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Checks a name: 1 to 64 of `A-Z`, `a-z`, `0-9`, `-` and `_`.
+            /// Checks a name: 1 to 64 of `A-Z`, `a-z`, `0-9`, `-`, `_` and `=`.
             ///
             /// # Errors
             /// The text has another length or another character.

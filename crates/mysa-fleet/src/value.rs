@@ -66,6 +66,13 @@ pub(crate) struct CommandValue {
     outcome: Option<Outcome>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    code: u8,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde requires this signature")]
+const fn is_zero(code: &u8) -> bool {
+    *code == 0
 }
 
 impl CommandValue {
@@ -77,17 +84,20 @@ impl CommandValue {
             at: at.as_millis(),
             outcome: None,
             reason: None,
+            code: 0,
         }
     }
 
     pub(crate) fn decided(mut self, decision: &Decision) -> Self {
         self.outcome = Some(decision.outcome);
         self.reason = Some(decision.reason.clone());
+        self.code = decision.code;
         self
     }
 
     pub(crate) fn decision(&self) -> Option<Decision> {
-        Some(Decision::new(self.outcome?, self.reason.clone().unwrap_or_default()))
+        let decision = Decision::new(self.outcome?, self.reason.clone().unwrap_or_default());
+        Some(decision.with_code(self.code))
     }
 
     pub(crate) const fn owner(&self) -> Revision {
@@ -163,11 +173,13 @@ mod tests {
         let device = DeviceId::new("a0b1c2d3e4f6").unwrap();
         let command = CommandValue::new(device, "20.5", Revision::new(7), UnixTime::from_secs(1));
         assert_eq!(command.decision(), None);
-        let decided = command.decided(&Decision::new(Outcome::Confirmed, "by the \"thermostat\""));
+        let decided =
+            command.decided(&Decision::new(Outcome::Confirmed, "by the \"thermostat\"").with_code(9));
         let read = decode_command(&encode_command(&decided)).unwrap();
         assert_eq!(read, decided);
         assert!(read.is_for(device, "20.5") && !read.is_for(device, "21"));
         assert_eq!(read.decision().unwrap().to_string(), "confirmed: by the \"thermostat\"");
+        assert_eq!(read.decision().unwrap().code, 9);
     }
 
     #[test]
