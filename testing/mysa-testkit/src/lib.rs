@@ -1,5 +1,5 @@
 //! Parts that several test suites share: a stand-in MQTT broker without I/O, messages of thermostats, an
-//! HTTP date, and a loopback address of a process.
+//! HTTP date, a loopback address of a process, and a NATS server.
 //!
 //! ```
 //! use mysa_mqtt_codec::PINGREQ;
@@ -16,6 +16,7 @@ mod broker;
 mod date;
 mod loopback;
 mod message;
+mod nats;
 
 pub use broker::{
     BrokerBehavior, BrokerConnection, Exchange, Received, publish, publish_at_least_once, publish_retained,
@@ -23,3 +24,4 @@ pub use broker::{
 pub use date::http_date;
 pub use loopback::own_loopback;
 pub use message::{Ack, V2Status};
+pub use nats::NatsServer;
