@@ -53,7 +53,7 @@ pub fn run_command(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 fn is_fleet_command(command: &Command) -> bool {
     match command {
         #[cfg(unix)]
-        Command::Fleet(args) => args.action.is_some(),
+        Command::Fleet(args) => args.outlives_reader(),
         _ => false,
     }
 }
@@ -109,7 +109,7 @@ fn run(terminal: &Terminal, cli: Cli) -> Result<()> {
                 Command::Bridge(args) => args.action.is_none(),
                 // It closes its clients itself.
                 #[cfg(unix)]
-                Command::Fleet(args) => args.action.is_none(),
+                Command::Fleet(args) => args.serves(),
                 _ => false,
             };
             let work = online(terminal, &cli.global, command, credentials, &mut redaction, &open_clients);

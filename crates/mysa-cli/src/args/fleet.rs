@@ -15,6 +15,23 @@ pub(crate) struct Fleet {
     pub(crate) options: FleetOptions,
 }
 
+impl Fleet {
+    /// `true` for a process that serves accounts until it is told to end.
+    pub(crate) const fn serves(&self) -> bool {
+        match self.action {
+            None => true,
+            #[cfg(feature = "nats")]
+            Some(FleetAction::Worker(_)) => true,
+            Some(_) => false,
+        }
+    }
+
+    /// `true` for a command that must finish its work although the reader of its output is gone.
+    pub(crate) const fn outlives_reader(&self) -> bool {
+        matches!(self.action, Some(FleetAction::Set(_) | FleetAction::Status(_) | FleetAction::Check))
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum FleetAction {
     /// Change the settings of a thermostat by the running fleet, and wait for the confirmation
@@ -23,6 +40,25 @@ pub(crate) enum FleetAction {
     Status(FleetStatus),
     /// Check the accounts file, and list its accounts; starts nothing
     Check,
+    /// Serve the accounts together with workers on other machines, by NATS: each account at one worker at a time
+    #[cfg(feature = "nats")]
+    Worker(Box<FleetWorker>),
+    /// Print the events of all workers: the latest of each thermostat, then the new ones, as JSON lines
+    #[cfg(feature = "nats")]
+    Watch(Box<FleetWatch>),
+}
+
+#[cfg(feature = "nats")]
+#[derive(Args, Debug)]
+pub(crate) struct FleetWatch {
+    /// Name of an account [default: all accounts]
+    #[arg(value_name = "ACCOUNT")]
+    pub(crate) of: Option<String>,
+    /// End after this number of events
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    #[command(flatten)]
+    pub(crate) nats: NatsOptions,
 }
 
 #[derive(Args, Debug)]
@@ -39,6 +75,9 @@ pub(crate) struct FleetSet {
     /// Id of the request. A request that is repeated with the same id is carried out once, and gets the same verdict
     #[arg(long, value_name = "ID")]
     pub(crate) request: Option<String>,
+    #[cfg(feature = "nats")]
+    #[command(flatten)]
+    pub(crate) nats: NatsOptions,
 }
 
 #[derive(Args, Debug)]
@@ -57,6 +96,13 @@ pub(crate) struct FleetOptions {
     /// Socket for commands [default: fleet.sock beside the stored sessions]
     #[arg(long, global = true, env = "MYSA_FLEET_CONTROL", value_name = "PATH")]
     pub(crate) control: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) serve: ServeOptions,
+}
+
+/// Options of a process that serves accounts.
+#[derive(Args, Debug)]
+pub(crate) struct ServeOptions {
     /// Address for Prometheus' metrics and /healthz: PORT for loopback, or ADDRESS:PORT [default: none]
     #[arg(long, env = "MYSA_FLEET_METRICS", value_name = "ADDRESS")]
     pub(crate) metrics: Option<String>,
@@ -72,6 +118,65 @@ pub(crate) struct FleetOptions {
     /// Format of the log on standard error: text or json
     #[arg(long, env = "MYSA_FLEET_LOG_FORMAT", value_name = "FORMAT", default_value = "text", value_parser = ["text", "json"])]
     pub(crate) log_format: String,
+}
+
+/// Worker of a fleet.
+#[cfg(feature = "nats")]
+#[derive(Args, Debug)]
+#[command(after_help = help::FLEET_WORKER)]
+pub(crate) struct FleetWorker {
+    #[command(flatten)]
+    pub(crate) nats: NatsOptions,
+    /// Name of this worker [default: the name of the machine]
+    #[arg(long, env = "MYSA_FLEET_WORKER", value_name = "NAME")]
+    pub(crate) worker: Option<String>,
+    /// Maximum number of accounts that this worker owns
+    #[arg(long, env = "MYSA_FLEET_CAPACITY", value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) capacity: u32,
+    /// Seconds after which the others take over the accounts of a worker that is gone; 6 to 600, the same for all workers
+    #[arg(long, env = "MYSA_FLEET_LEASE", value_name = "SECONDS", default_value_t = 30.0)]
+    pub(crate) lease: f64,
+    /// Seconds without a change among the workers after which accounts are spread evenly over them
+    #[arg(long, env = "MYSA_FLEET_SETTLE", value_name = "SECONDS", default_value_t = 60.0)]
+    pub(crate) settle: f64,
+    /// Copies of each bucket in a cluster of NATS servers, when this worker creates it
+    #[arg(long, env = "MYSA_FLEET_REPLICAS", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub(crate) replicas: u8,
+    #[command(flatten)]
+    pub(crate) serve: ServeOptions,
+}
+
+/// Connection to NATS.
+#[cfg(feature = "nats")]
+#[derive(Args, Debug)]
+pub(crate) struct NatsOptions {
+    /// NATS servers with JetStream, nats://HOST:PORT or tls://HOST:PORT, with commas between several
+    #[arg(long, env = "MYSA_NATS", value_name = "URL")]
+    pub(crate) nats: Option<String>,
+    /// Name of the fleet: letters, digits, - and _. Several fleets can use one NATS account
+    #[arg(long, env = "MYSA_FLEET", value_name = "NAME", default_value = "fleet")]
+    pub(crate) fleet: String,
+    /// Credentials file for NATS, as the nats command has it
+    #[arg(long, env = "MYSA_NATS_CREDS", value_name = "FILE", conflicts_with_all = ["nats_user", "nats_token_file"])]
+    pub(crate) nats_creds: Option<PathBuf>,
+    /// User name for NATS
+    #[arg(long, env = "MYSA_NATS_USER", value_name = "NAME", requires = "nats_password_file")]
+    pub(crate) nats_user: Option<String>,
+    /// File with the password of the user
+    #[arg(long, env = "MYSA_NATS_PASSWORD_FILE", value_name = "FILE", requires = "nats_user")]
+    pub(crate) nats_password_file: Option<PathBuf>,
+    /// File with a token for NATS
+    #[arg(long, env = "MYSA_NATS_TOKEN_FILE", value_name = "FILE", conflicts_with = "nats_user")]
+    pub(crate) nats_token_file: Option<PathBuf>,
+    /// Certificate authorities of the NATS server, PEM [default: those of the system]
+    #[arg(long, env = "MYSA_NATS_CA", value_name = "FILE")]
+    pub(crate) nats_ca: Option<PathBuf>,
+    /// Client certificate for NATS, PEM
+    #[arg(long, env = "MYSA_NATS_CERT", value_name = "FILE", requires = "nats_key")]
+    pub(crate) nats_cert: Option<PathBuf>,
+    /// Key of the client certificate, PEM
+    #[arg(long, env = "MYSA_NATS_KEY", value_name = "FILE", requires = "nats_cert")]
+    pub(crate) nats_key: Option<PathBuf>,
 }
 
 /// Amount of series.

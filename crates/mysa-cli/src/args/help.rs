@@ -281,6 +281,20 @@ The socket takes one JSON object on a line and answers each with one; only the u
 of the fleet can connect. docs/FLEET.md has the members of both, the metrics, and
 what an account costs.";
 
+#[cfg(all(unix, feature = "nats"))]
+pub(super) const FLEET_WORKER: &str = "\
+Examples:
+  mysa fleet worker --nats nats://127.0.0.1:4222 --accounts accounts.toml > events.jsonl
+  mysa fleet worker --nats tls://nats.example.org --nats-creds mysa.creds --nats-ca ca.pem \\
+      --accounts accounts.toml --metrics 9465
+
+Each worker has the same accounts file. The workers create their buckets at NATS,
+and share the accounts: each is served by one worker at a time. The accounts of a
+worker that is gone are taken over after --lease seconds; SIGTERM hands them over at
+once, and decides every open command. SIGHUP reads the accounts file again.
+
+docs/FLEET.md has the set-up, the buckets, and what is guaranteed.";
+
 #[cfg(unix)]
 pub(super) const FLEET_SET: &str = "\
 Examples:

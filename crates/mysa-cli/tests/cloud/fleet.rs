@@ -15,8 +15,8 @@ use crate::bridge_operation::{get, value};
 use crate::common::{HANG_LIMIT, Ran};
 
 /// Kitchen of the second and of the third account.
-const KITCHEN_2: &str = "a0b1c2d3e5f6";
-const KITCHEN_3: &str = "a0b1c2d3e6f6";
+pub(crate) const KITCHEN_2: &str = "a0b1c2d3e5f6";
+pub(crate) const KITCHEN_3: &str = "a0b1c2d3e6f6";
 
 /// Three accounts, `user1@example.com` to `user3@example.com`, each with five thermostats.
 fn three() -> Bench {
@@ -24,23 +24,27 @@ fn three() -> Bench {
 }
 
 /// Text of an accounts file: name, number of the user, and the line of the secret.
-fn file(accounts: &[(&str, u32, &str)]) -> String {
+pub(crate) fn file(accounts: &[(&str, u32, &str)]) -> String {
     let one = |(name, user, secret): &(&str, u32, &str)| {
         format!("[[account]]\nname = \"{name}\"\nemail = \"user{user}@example.com\"\n{secret}\n\n")
     };
     accounts.iter().map(one).collect()
 }
 
-const BY_FILE: &str = "password-file = \"password\"";
+pub(crate) const BY_FILE: &str = "password-file = \"password\"";
 
 fn write_accounts(bench: &Bench, text: &str) {
-    let path = bench.home.write("accounts.toml", text);
+    write_accounts_to(bench, "accounts.toml", text);
+}
+
+pub(crate) fn write_accounts_to(bench: &Bench, name: &str, text: &str) {
+    let path = bench.home.write(name, text);
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 /// A fleet in the background.
-struct Fleet {
-    child: Child,
+pub(crate) struct Fleet {
+    pub(crate) child: Child,
     events: Receiver<Value>,
     seen: Vec<Value>,
     log: Arc<Mutex<String>>,
@@ -48,9 +52,15 @@ struct Fleet {
 
 impl Fleet {
     fn start(bench: &Bench, args: &[&str]) -> Self {
-        let all = [&["fleet", "--accounts", "accounts.toml", "--start-rate", "1000"], args].concat();
+        Self::start_with(
+            bench,
+            &[&["fleet", "--accounts", "accounts.toml", "--start-rate", "1000"], args].concat(),
+        )
+    }
+
+    pub(crate) fn start_with(bench: &Bench, all: &[&str]) -> Self {
         // By the home alone, because the bench adds a time limit to changes.
-        let mut child = bench.command(&all).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = bench.command(all).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, events) = channel();
         let out = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || {
@@ -71,18 +81,18 @@ impl Fleet {
         fleet
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
     #[track_caller]
-    fn wait_for_log(&self, text: &str) {
+    pub(crate) fn wait_for_log(&self, text: &str) {
         wait_until(&format!("{text} in the log: {}", self.log()), || self.log().contains(text));
     }
 
     /// Waits for an event, of those before too.
     #[track_caller]
-    fn event(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn event(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         if let Some(seen) = self.seen.iter().find(|event| is_it(event)) {
             return seen.clone();
         }
@@ -97,14 +107,14 @@ impl Fleet {
     }
 
     #[track_caller]
-    fn wait_until_live(&mut self, account: &str) {
+    pub(crate) fn wait_until_live(&mut self, account: &str) {
         self.event(&format!("{account} is live"), |event| {
             event["event"] == "service" && event["account"] == account && event["service"] == "live"
         });
     }
 
     /// Ends it by SIGTERM and returns its exit code and the rest of its events.
-    fn end(mut self) -> (Option<i32>, Vec<Value>) {
+    pub(crate) fn end(mut self) -> (Option<i32>, Vec<Value>) {
         signal(&self.child, "TERM");
         let code = self.child.wait().unwrap().code();
         let rest = self.events.iter().collect();

@@ -19,6 +19,8 @@ mod examples;
 mod files;
 #[cfg(unix)]
 mod fleet;
+#[cfg(all(unix, feature = "nats"))]
+mod fleet_worker;
 mod history;
 mod hold;
 mod homes;

@@ -53,6 +53,17 @@ impl Home {
     }
 }
 
+impl Ran {
+    /// Result of a process that has ended.
+    pub(crate) fn of(output: std::process::Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).expect("output is UTF-8"),
+            err: String::from_utf8(output.stderr).expect("messages are UTF-8"),
+        }
+    }
+}
+
 /// Result of a run.
 #[derive(Debug)]
 pub(crate) struct Ran {
@@ -113,9 +124,5 @@ pub(crate) fn finish(mut command: Command, input: &[u8]) -> Ran {
     drop(done);
     watchdog.join().expect("the watchdog ends");
     writer.join().expect("the writer ends");
-    Ran {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8(output.stdout).expect("output is UTF-8"),
-        err: String::from_utf8(output.stderr).expect("messages are UTF-8"),
-    }
+    Ran::of(output)
 }

@@ -13,6 +13,7 @@ use super::accounts;
 use super::fleet::Shared;
 use super::stream::event;
 use crate::commands::bridge::log::Severity;
+use crate::output::record::Record;
 use crate::output::view;
 use crate::support::cloud::Cloud;
 use crate::support::exit::{Exit, Failure, Result};
@@ -44,14 +45,28 @@ impl Stage {
     }
 }
 
+/// End of an account's client.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Stop {
+    /// Not yet.
+    No,
+    /// In order: open commands get their verdicts, and connections are closed.
+    InOrder,
+    /// At once, because another worker may own the account: connections are reset with what they have not sent.
+    #[cfg(feature = "nats")]
+    AtOnce,
+}
+
 /// An account that the fleet serves.
 #[derive(Debug)]
 pub(super) struct Account {
     pub(super) settings: FleetAccount,
     /// Folder of its session file.
     pub(super) sessions: PathBuf,
+    /// Token of the worker that owns the account. `None` if this process is the fleet.
+    pub(super) owner: Option<u64>,
     state: Mutex<State>,
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Stop>,
 }
 
 #[derive(Debug)]
@@ -65,9 +80,9 @@ struct State {
 }
 
 impl Account {
-    pub(super) fn new(settings: FleetAccount, sessions: PathBuf) -> Self {
+    pub(super) fn new(settings: FleetAccount, sessions: PathBuf, owner: Option<u64>) -> Self {
         let state = Mutex::new(State { stage: Stage::Waiting, why: None, client: None, has_task: false });
-        Self { settings, sessions, state, stop: watch::Sender::new(false) }
+        Self { settings, sessions, owner, state, stop: watch::Sender::new(Stop::No) }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -92,9 +107,16 @@ impl Account {
         !std::mem::replace(&mut self.lock().has_task, true)
     }
 
-    /// Ends its task, which closes the client.
-    pub(super) fn stop(&self) {
-        self.stop.send_replace(true);
+    /// Ends its task, which closes the client. An end at once overtakes one in order.
+    pub(super) fn stop(&self, how: Stop) {
+        self.stop.send_modify(|stop| *stop = how.max(*stop));
+    }
+
+    /// Starts an event of the account.
+    fn event(&self, name: &str) -> Record {
+        let mut record = event(name, self.name());
+        record.put_some("owner", self.owner.map(|owner| i64::try_from(owner).unwrap_or(i64::MAX)));
+        record
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -108,17 +130,17 @@ impl Account {
         let mut stopped = self.stop.subscribe();
         tokio::select! {
             biased;
-            _ = stopped.wait_for(|stop| *stop) => {}
+            _ = stopped.wait_for(|stop| *stop != Stop::No) => {}
             () = self.serve(&shared) => {}
         }
         let client = self.lock().client.take();
         if let Some(client) = client {
-            client.shutdown().await;
+            close(&client, &mut stopped).await;
             if let Some(failure) = client.store_failure() {
                 self.warn(&shared, &format!("the session cannot be stored: {failure}"));
             }
         }
-        let mut record = event("account", self.name());
+        let mut record = self.event("account");
         record.put("state", "stopped");
         // A reader that has stopped reading does not hold up the end.
         shared.stream.offer(&record);
@@ -192,7 +214,7 @@ impl Account {
             }
             (state.stage, state.why) = (stage, why.clone());
         }
-        let mut record = event("account", self.name());
+        let mut record = self.event("account");
         record.put("state", stage.name()).put_some("message", why);
         shared.stream.send(&record).await;
     }
@@ -209,29 +231,29 @@ impl Account {
                     let email = &self.settings.email;
                     self.warn(shared, &format!("sign-in needed: {reason}; run `mysa login {email}`"));
                 }
-                let mut record = event("service", self.name());
+                let mut record = self.event("service");
                 record.put("service", service.level.to_string()).put("reason", reason);
                 record
             }
             Event::DeviceAdded { device } => {
-                let mut record = event("device_added", self.name());
+                let mut record = self.event("device_added");
                 let name =
                     cloud.client.state(&device).and_then(|view| view.name.as_deref().map(str::to_owned));
                 record.put("id", device.as_str()).put("name", name);
                 record
             }
             Event::DeviceRemoved { device } => {
-                let mut record = event("device_removed", self.name());
+                let mut record = self.event("device_removed");
                 record.put("id", device.as_str());
                 record
             }
             Event::Contradiction { device } => {
-                let mut record = event("contradiction", self.name());
+                let mut record = self.event("contradiction");
                 record.put("id", device.as_str());
                 record
             }
             Event::Dropped { count } => {
-                let mut record = event("dropped", self.name());
+                let mut record = self.event("dropped");
                 record.put("count", i64::try_from(count).unwrap_or(i64::MAX));
                 record
             }
@@ -241,15 +263,9 @@ impl Account {
         shared.stream.send(&record).await;
     }
 
-    fn device(
-        &self,
-        shared: &Shared,
-        cloud: &Cloud,
-        id: DeviceId,
-        changes: Changes,
-    ) -> Option<crate::output::record::Record> {
+    fn device(&self, shared: &Shared, cloud: &Cloud, id: DeviceId, changes: Changes) -> Option<Record> {
         let view = cloud.client.state(&id)?;
-        let mut record = event("device", self.name());
+        let mut record = self.event("device");
         record.put("changed", changes.iter().map(|field| field.name().into()).collect::<Vec<_>>());
         for (name, value) in
             view::record(&view, cloud.age(&view), shared.config.rated_watts(&id)).into_fields()
@@ -261,6 +277,27 @@ impl Account {
 
     fn warn(&self, shared: &Shared, text: &str) {
         let _ = shared.log.say(Severity::Warning, "account", &format!("fleet: {}: {text}", self.name()));
+    }
+}
+
+/// Closes a client in order, or at once if that is what its account is told.
+async fn close(client: &Client, stopped: &mut watch::Receiver<Stop>) {
+    #[cfg(feature = "nats")]
+    {
+        let at_once = async {
+            let _ = stopped.wait_for(|stop| *stop == Stop::AtOnce).await;
+        };
+        tokio::select! {
+            biased;
+            () = at_once => {}
+            () = client.shutdown() => return,
+        }
+        client.abort().await;
+    }
+    #[cfg(not(feature = "nats"))]
+    {
+        let _ = stopped;
+        client.shutdown().await;
     }
 }
 

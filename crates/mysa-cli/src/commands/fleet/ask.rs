@@ -111,6 +111,31 @@ impl Ask {
 }
 
 impl Set {
+    /// Text of the requested change, which is the same for two requests only if they request the same.
+    #[cfg(feature = "nats")]
+    pub(super) fn text(&self) -> String {
+        serde_json::json!({ "change": self.change, "unit": self.unit }).to_string()
+    }
+
+    /// Request of a recorded change. `None` if the text is not of [`Set::text`].
+    #[cfg(feature = "nats")]
+    pub(super) fn of_text(request: &str, account: &str, device: &str, text: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Recorded {
+            change: BTreeMap<String, Value>,
+            unit: Option<TemperatureUnit>,
+        }
+        let Recorded { change, unit } = serde_json::from_str(text).ok()?;
+        Some(Self {
+            request: Some(request.to_owned()),
+            account: account.to_owned(),
+            device: device.to_owned(),
+            change,
+            unit,
+            wait_s: None,
+        })
+    }
+
     /// Parses the settings.
     ///
     /// # Errors

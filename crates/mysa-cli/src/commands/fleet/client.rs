@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use super::ask::{Ask, Set, Status, members};
 use super::control::request;
+#[cfg(feature = "nats")]
+use super::{nats::Nats, remote};
 use crate::args::fleet::{FleetSet, FleetStatus};
 use crate::commands::set::plan::Request;
 use crate::output::record::{escape_json, printable};
@@ -30,7 +32,8 @@ pub(super) async fn set(terminal: &Terminal, context: &Context, path: &Path, arg
             args.target
         )));
     };
-    let set = Set {
+    #[cfg_attr(not(feature = "nats"), expect(unused_mut, reason = "NATS needs an id"))]
+    let mut set = Set {
         request: args.request.clone(),
         account: account.to_owned(),
         device: device.to_owned(),
@@ -38,9 +41,22 @@ pub(super) async fn set(terminal: &Terminal, context: &Context, path: &Path, arg
         unit: Some(context.config.unit.into()),
         wait_s: args.wait,
     };
-    let limit = wait.unwrap_or(DEFAULT_WAIT).saturating_add(GRACE);
-    let answer = request(path, &Ask::Set(set), limit).await?;
-    finish(terminal, &answer, |answer| {
+    let wait = wait.unwrap_or(DEFAULT_WAIT);
+    #[cfg(feature = "nats")]
+    if let Some(url) = &args.nats.nats {
+        let nats = Nats::connect(url, &args.nats).await?;
+        if set.request.is_none() {
+            set.request = Some(remote::random_id());
+        }
+        let answer = remote::request(&nats, &set, super::fleet::time_limit(&set).map(|_| wait)?).await?;
+        return finish_set(terminal, args, &answer);
+    }
+    let answer = request(path, &Ask::Set(set), wait.saturating_add(GRACE)).await?;
+    finish_set(terminal, args, &answer)
+}
+
+fn finish_set(terminal: &Terminal, args: &FleetSet, answer: &str) -> Result<()> {
+    finish(terminal, answer, |answer| {
         let text = answer["message"].as_str().unwrap_or_default();
         terminal.line(format!("{}: {}", printable(&args.target), printable(text)))
     })

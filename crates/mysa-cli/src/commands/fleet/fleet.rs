@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use mysa_config::FleetAccounts;
-use mysa_tokio::{Environment, Settings, Tls, Verdict};
+use mysa_tokio::{DeviceId, Environment, Settings, Tls, Verdict};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::account::{Account, Starts};
+use super::account::{Account, Starts, Stop};
 use super::ask::{self, Ask, Set, Status};
 use super::stream::{Stream, event};
 use crate::commands::bridge::log::Log;
@@ -41,6 +41,9 @@ pub(super) struct Shared {
     pub(super) stream: Stream,
     pub(super) log: Log,
     pub(super) terminal: Terminal,
+    /// Access to the other workers.
+    #[cfg(feature = "nats")]
+    pub(super) worker: Option<super::worker::Access>,
 }
 
 impl Shared {
@@ -99,10 +102,13 @@ struct Inner {
 }
 
 #[derive(Default)]
-struct Members {
-    accounts: BTreeMap<String, Arc<Account>>,
+pub(super) struct Members {
+    pub(super) accounts: BTreeMap<String, Arc<Account>>,
     /// Tasks by e-mail address, also of accounts that are leaving.
-    tasks: HashMap<String, JoinHandle<()>>,
+    pub(super) tasks: HashMap<String, JoinHandle<()>>,
+    /// Accounts that are being closed, and that may have to end at once.
+    #[cfg(feature = "nats")]
+    pub(super) leaving: Vec<Weak<Account>>,
     is_closed: bool,
 }
 
@@ -144,7 +150,7 @@ impl Fleet {
         WeakFleet(Arc::downgrade(&self.0))
     }
 
-    fn members(&self) -> MutexGuard<'_, Members> {
+    pub(super) fn members(&self) -> MutexGuard<'_, Members> {
         // Every change under the lock is complete by itself.
         self.0.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -192,21 +198,27 @@ impl Fleet {
                 present => {
                     match &present {
                         Some(account) => {
-                            account.stop();
+                            account.stop(Stop::InOrder);
                             reloaded.changed += 1;
                         }
                         None => reloaded.added += 1,
                     }
-                    Arc::new(Account::new(settings, sessions.clone()))
+                    Arc::new(Account::new(settings, sessions.clone(), None))
                 }
             };
             members.accounts.insert(name, account);
         }
         for account in before.into_values() {
-            account.stop();
+            account.stop(Stop::InOrder);
             reloaded.removed += 1;
         }
-        let Members { accounts, tasks, .. } = &mut *members;
+        self.run_new(&mut members);
+        reloaded
+    }
+
+    /// Starts the tasks of accounts that have none. Each begins after the end of the task before for its address.
+    pub(super) fn run_new(&self, members: &mut Members) {
+        let Members { accounts, tasks, .. } = members;
         tasks.retain(|_, task| !task.is_finished());
         for account in accounts.values().filter(|account| account.claim()) {
             let (account, shared) = (Arc::clone(account), Arc::clone(&self.0.shared));
@@ -220,7 +232,6 @@ impl Fleet {
             });
             tasks.insert(key, task);
         }
-        reloaded
     }
 
     /// Stops all accounts and waits until their clients are closed.
@@ -228,7 +239,7 @@ impl Fleet {
         let tasks = {
             let mut members = self.members();
             members.is_closed = true;
-            members.accounts.values().for_each(|account| account.stop());
+            members.accounts.values().for_each(|account| account.stop(Stop::InOrder));
             std::mem::take(&mut members.tasks)
         };
         for (_, task) in tasks {
@@ -240,6 +251,8 @@ impl Fleet {
     pub(super) async fn answer(&self, ask: Ask) -> Record {
         match ask {
             Ask::Status(status) => self.status(&status),
+            #[cfg(feature = "nats")]
+            Ask::Set(set) if self.shared().worker.is_some() => self.forward(set).await,
             Ask::Set(set) => match set.request.clone() {
                 None => self.set(set).await,
                 Some(id) => self.set_once(id, set).await,
@@ -280,12 +293,18 @@ impl Fleet {
 
     /// Carries out a command and reports its verdict as an event too.
     async fn set(&self, set: Set) -> Record {
+        let decided = match self.0.room.try_acquire() {
+            Ok(_permit) => self.decide(&set, None).await,
+            Err(_) => Decided::failed(ask::failed(None, &full())),
+        };
+        self.report(&set, decided, None)
+    }
+
+    /// Counts a verdict, reports it as an event, and returns the answer to its request.
+    pub(super) fn report(&self, set: &Set, decided: Decided, owner: Option<u64>) -> Record {
         let mut answer = record::document();
         answer.put_some("request", set.request.as_deref()).put("account", set.account.as_str());
-        let decided = match self.0.room.try_acquire() {
-            Ok(_permit) => self.decide(&set).await,
-            Err(_) => Decided { record: ask::failed(None, &full()), outcome: "failed" },
-        };
+        answer.put_some("owner", owner.map(|owner| i64::try_from(owner).unwrap_or(i64::MAX)));
         for (name, value) in decided.record.into_fields().filter(|(name, _)| name != "schema") {
             answer.put(&name, value);
         }
@@ -305,16 +324,24 @@ impl Fleet {
         answer
     }
 
-    async fn decide(&self, set: &Set) -> Decided {
+    /// Carries out a command, and returns its verdict.
+    pub(super) async fn decide(&self, set: &Set, bounds: Option<&Bounds>) -> Decided {
         let request = match set.parsed(self.shared().config.unit) {
             Ok(request) => request,
             Err(failure) => return Decided::failed(ask::failed(None, &failure)),
         };
-        let found = self.find(set);
-        let (cloud, id, wait) = match found {
+        let found = self.find(set, bounds.map(|bounds| bounds.owner));
+        let (cloud, id, mut wait) = match found {
             Ok(found) => found,
             Err(failure) => return Decided::failed(report::not_planned(None, &request, &failure)),
         };
+        let mut not_after = None;
+        if let Some(bounds) = bounds {
+            // The clock of the client is read first: a process that is stopped between the two has less time, not more.
+            let elapsed = cloud.client.elapsed();
+            wait = bounds.left();
+            not_after = Some(elapsed.saturating_add(wait));
+        }
         let deadline = Instant::now() + wait;
         let plan = match plan_one(&self.shared().terminal, &cloud, &request, &id, wait / 2).await {
             Ok(plan) => plan,
@@ -327,29 +354,37 @@ impl Fleet {
             Err(refused) => Ok(Verdict::Refused(refused.clone())),
             Ok(_) => {
                 let left = deadline.saturating_duration_since(Instant::now());
-                cloud.client.command(&id, plan.command).deadline(left).await
+                let mut command = cloud.client.command(&id, plan.command).deadline(left);
+                if let Some(not_after) = not_after {
+                    command = command.not_after(not_after);
+                }
+                command.await
             }
         };
         match verdict {
             Ok(verdict) => {
                 let record = report::decided(&cloud.client, &plan, &verdict, false).record;
-                Decided { record, outcome: verdict_name(&verdict) }
+                Decided { record, outcome: verdict_name(&verdict), may_be_sent: true }
             }
             Err(error) => {
                 let failure = Failure::from((Exit::Failed, error));
-                Decided::failed(report::not_planned(Some(&plan.view), &request, &failure))
+                let decided = Decided::failed(report::not_planned(Some(&plan.view), &request, &failure));
+                // The client has ended, perhaps after a byte of the command was sent.
+                Decided { may_be_sent: true, ..decided }
             }
         }
     }
 
-    /// Finds the client and the thermostat of a request, and its time limit.
-    fn find(&self, set: &Set) -> Result<(Cloud, mysa_tokio::DeviceId, Duration)> {
-        let wait = match set.wait_s {
-            None => DEFAULT_WAIT,
-            Some(seconds) if seconds <= MAX_WAIT => timefmt::seconds(seconds, "wait")?,
-            Some(_) => return Err(Failure::usage(format!("invalid wait: expected at most {MAX_WAIT} s"))),
-        };
+    /// Finds the client and the thermostat of a request, and its time limit. The client must be that of this owner.
+    pub(super) fn find(&self, set: &Set, owner: Option<u64>) -> Result<(Cloud, DeviceId, Duration)> {
+        let wait = time_limit(set)?;
         let account = self.account(&set.account)?;
+        if account.owner != owner {
+            return Err(Failure::new(
+                Exit::Unreachable,
+                format!("the account {} has another owner now; nothing was sent", set.account),
+            ));
+        }
         let Some(client) = account.client() else {
             let why = account.why().unwrap_or_else(|| account.stage().name().to_owned());
             return Err(Failure::new(
@@ -402,6 +437,18 @@ impl Fleet {
     }
 }
 
+/// Time limit of a request.
+///
+/// # Errors
+/// It is out of range.
+pub(super) fn time_limit(set: &Set) -> Result<Duration> {
+    match set.wait_s {
+        None => Ok(DEFAULT_WAIT),
+        Some(seconds) if seconds <= MAX_WAIT => timefmt::seconds(seconds, "wait"),
+        Some(_) => Err(Failure::usage(format!("invalid wait: expected at most {MAX_WAIT} s"))),
+    }
+}
+
 fn full() -> Failure {
     Failure::new(Exit::Unreachable, format!("{MAX_OPEN} commands wait for their verdicts; try again later"))
 }
@@ -420,16 +467,38 @@ fn summary(account: &Account) -> Record {
 }
 
 /// Outcome of a command.
-struct Decided {
-    record: Record,
-    outcome: &'static str,
+pub(super) struct Decided {
+    pub(super) record: Record,
+    pub(super) outcome: &'static str,
+    /// `false` if certainly nothing was sent, whatever the outcome.
+    #[cfg_attr(
+        not(any(feature = "nats", test)),
+        expect(dead_code, reason = "only a worker records verdicts")
+    )]
+    pub(super) may_be_sent: bool,
+}
+
+/// Claim under which a command is carried out.
+pub(super) struct Bounds {
+    /// Token of the owner that recorded the command. The client of no other owner sends it.
+    pub(super) owner: u64,
+    /// Time after which nothing of it is sent, on the clock of the function.
+    pub(super) deadline: Duration,
+    /// Clock of the worker.
+    pub(super) now: Box<dyn Fn() -> Duration + Send + Sync>,
+}
+
+impl Bounds {
+    fn left(&self) -> Duration {
+        self.deadline.saturating_sub((self.now)())
+    }
 }
 
 impl Decided {
     fn failed(record: Record) -> Self {
         let is_refused =
             record.fields().any(|(name, value)| name == "verdict" && *value == Value::Text("refused".into()));
-        Self { record, outcome: if is_refused { "refused" } else { "failed" } }
+        Self { record, outcome: if is_refused { "refused" } else { "failed" }, may_be_sent: false }
     }
 }
 
@@ -468,16 +537,91 @@ impl Known {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_bounded_number_of_requests_is_remembered_and_an_open_one_is_never_forgotten() {
-        let set = Set {
+    /// A fleet that serves nothing yet.
+    fn fleet() -> Fleet {
+        let terminal = Terminal::new(false, 0, false, false);
+        Fleet::new(Shared {
+            environment: Environment::mysa(),
+            settings: Settings::default(),
+            tls: Tls::new(&[]).unwrap(),
+            connect_to: None,
+            config: Config::default(),
+            starts: Starts::new(1, Duration::from_secs(1)),
+            stream: Stream::open().unwrap().0,
+            log: Log::new(terminal, crate::commands::bridge::log::Format::Text),
+            terminal,
+            #[cfg(feature = "nats")]
+            worker: None,
+        })
+    }
+
+    /// Another worker may own the account already, and the record of the command is closed there.
+    #[tokio::test]
+    async fn a_command_of_an_earlier_owner_is_dropped() {
+        let fleet = fleet();
+        let file = FleetAccounts::parse("[[account]]\nname = \"a\"\nemail = \"a@b\"\n").unwrap();
+        let settings = file.accounts.into_iter().next().unwrap();
+        let account = Arc::new(Account::new(settings, PathBuf::new(), Some(7)));
+        fleet.members().accounts.insert("a".into(), account);
+        let set = Set { device: "a0b1c2d3e4f6".into(), change: [("temp".into(), 20.into())].into(), ..set() };
+        let message = async |owner| {
+            let bounds = Bounds { owner, deadline: Duration::from_secs(9), now: Box::new(|| Duration::ZERO) };
+            let decided = fleet.decide(&set, Some(&bounds)).await;
+            assert!(!decided.may_be_sent && decided.outcome == "failed");
+            decided.record.to_json()
+        };
+        for owner in [6, 8] {
+            assert!(message(owner).await.contains("has another owner now; nothing was sent"), "{owner}");
+        }
+        assert!(message(7).await.contains("does not run yet"));
+    }
+
+    /// A client that is still open when its account is given back would run beside that of the next owner.
+    #[cfg(feature = "nats")]
+    #[tokio::test]
+    async fn an_account_is_stopped_once_its_client_is_closed() {
+        let fleet = fleet();
+        let file = FleetAccounts::parse("[[account]]\nname = \"a\"\nemail = \"A@b\"\n").unwrap();
+        let settings = file.accounts.into_iter().next().unwrap();
+        let account = Arc::new(Account::new(settings, PathBuf::new(), Some(7)));
+        let (close, closed) = tokio::sync::oneshot::channel::<()>();
+        let task = tokio::spawn(async { drop(closed.await) });
+        {
+            let mut members = fleet.members();
+            members.tasks.insert("a@b".into(), task);
+            members.accounts.insert("a".into(), account);
+        }
+        // That of another owner is not stopped.
+        fleet.stop_owned("a", 6, Stop::InOrder).await;
+        assert!(fleet.account("a").is_ok());
+        let stop = fleet.stop_owned("a", 7, Stop::InOrder);
+        let mut stop = std::pin::pin!(stop);
+        for _ in 0..100 {
+            tokio::select! {
+                biased;
+                () = &mut stop => panic!("its client is open"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        assert!(fleet.account("a").is_err(), "no request reaches an account that stops");
+        drop(close);
+        stop.await;
+    }
+
+    fn set() -> Set {
+        Set {
             request: None,
             account: "a".into(),
             device: "b".into(),
             change: BTreeMap::new(),
             unit: None,
             wait_s: None,
-        };
+        }
+    }
+
+    #[test]
+    fn a_bounded_number_of_requests_is_remembered_and_an_open_one_is_never_forgotten() {
+        let set = set();
         let mut known = Known::default();
         let (open, waiting) = watch::channel(None);
         assert!(known.add("open", First { set: set.clone(), answer: waiting }));

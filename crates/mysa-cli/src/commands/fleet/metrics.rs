@@ -55,6 +55,17 @@ fn fault(fleet: &Fleet) -> Option<String> {
     if since > STUCK {
         return Some(format!("the main loop has not turned for {} s", since.as_secs()));
     }
+    #[cfg(feature = "nats")]
+    if let Some(worker) = &fleet.shared().worker {
+        let worker = worker.status.read();
+        if worker.turned.elapsed() > STUCK {
+            return Some(format!("the worker has not turned for {} s", worker.turned.elapsed().as_secs()));
+        }
+        if let Some(without) = worker.without_lease.map(|since| since.elapsed()).filter(|since| *since > AWAY)
+        {
+            return Some(format!("the worker has had no lease at NATS for {} s", without.as_secs()));
+        }
+    }
     let services = fleet.accounts().into_iter().filter_map(|account| account.client());
     let mut away = services.map(|client| {
         let service = client.service();
@@ -108,6 +119,10 @@ fn metrics(fleet: &Fleet, series: Series) -> String {
     for (outcome, count) in fleet.outcomes() {
         text.sample(&[("outcome", outcome)], number(count));
     }
+    #[cfg(feature = "nats")]
+    if let Some(worker) = &fleet.shared().worker {
+        of_worker(&mut text, &worker.status.read());
+    }
     if series >= Series::Account {
         of_accounts(&mut text, &accounts);
     }
@@ -115,6 +130,40 @@ fn metrics(fleet: &Fleet, series: Series) -> String {
         of_thermostats(&mut text, fleet, &accounts);
     }
     text.finish()
+}
+
+#[cfg(feature = "nats")]
+fn of_worker(text: &mut Text, worker: &super::worker::Snapshot) {
+    let counts = [
+        (
+            "mysa_fleet_nats_connected",
+            "1 while the worker is connected to NATS.",
+            u64::from(worker.is_connected),
+        ),
+        ("mysa_fleet_lease_held", "1 while the worker may own accounts.", u64::from(worker.lease.is_some())),
+        ("mysa_fleet_registered_accounts", "Accounts of the whole fleet.", worker.counts.accounts as u64),
+        ("mysa_fleet_owned_accounts", "Accounts that this worker owns.", worker.counts.owned as u64),
+        ("mysa_fleet_workers", "Workers that may be alive, with this one.", worker.counts.workers as u64),
+        (
+            "mysa_fleet_undecided_commands",
+            "Commands of this worker without a verdict.",
+            worker.counts.commands as u64,
+        ),
+        (
+            "mysa_fleet_store_operations",
+            "Operations at NATS without an answer.",
+            worker.counts.operations as u64,
+        ),
+    ];
+    for (name, help, count) in counts {
+        text.gauge(name, help);
+        text.sample(&[], number(count));
+    }
+    text.gauge(
+        "mysa_fleet_lease_seconds",
+        "Time until the lease ends unless it is renewed; 0 without a lease.",
+    );
+    text.sample(&[], worker.lease.unwrap_or_default().as_secs_f64());
 }
 
 fn level_name(level: Level) -> &'static str {

@@ -5,28 +5,46 @@ mod accounts;
 mod ask;
 mod client;
 mod control;
+#[cfg(feature = "nats")]
+mod events;
 #[expect(clippy::module_inception, reason = "the fleet itself is one part of the command")]
 mod fleet;
 mod metrics;
+#[cfg(feature = "nats")]
+mod nats;
+#[cfg(feature = "nats")]
+mod owned;
+#[cfg(feature = "nats")]
+mod remote;
+#[cfg(feature = "nats")]
+mod store;
 mod stream;
+#[cfg(feature = "nats")]
+mod worker;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+#[cfg(feature = "nats")]
+use std::sync::Arc;
 use std::time::Duration;
 
-use mysa_config::Credential;
+use mysa_config::{Credential, FleetAccounts};
 use mysa_tokio::Tls;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, timeout};
+#[cfg(feature = "nats")]
+use tokio::{sync::watch, task::JoinHandle};
 
 use self::account::Starts;
 use self::control::Control;
 use self::fleet::{Fleet, Shared};
 use self::metrics::{Monitor, TURN_INTERVAL};
+#[cfg(feature = "nats")]
+use self::nats::Nats;
 use self::stream::Stream;
-use crate::args::fleet::{Fleet as Args, FleetAction, FleetOptions};
+use crate::args::fleet::{Fleet as Args, FleetAction, FleetOptions, ServeOptions};
 use crate::commands::bridge::log::{Format, Log, Severity};
 use crate::output::record::{self, Record, Value, printable};
 use crate::output::terminal::Terminal;
@@ -43,7 +61,17 @@ pub(crate) async fn run(terminal: &Terminal, context: &Context, args: &Args) -> 
         Some(FleetAction::Set(set)) => client::set(terminal, context, &control(), set).await,
         Some(FleetAction::Status(status)) => client::status(terminal, &control(), status).await,
         Some(FleetAction::Check) => check(terminal, context, accounts_path(&args.options)?),
-        None => serve(terminal, context, &args.options, &control()).await,
+        #[cfg(feature = "nats")]
+        Some(FleetAction::Watch(args)) => events::watch(terminal, args).await,
+        #[cfg(feature = "nats")]
+        Some(FleetAction::Worker(worker)) => {
+            let accounts = accounts_path(&args.options)?;
+            serve(terminal, context, accounts, &worker.serve, &control(), Some(worker)).await
+        }
+        None => {
+            let options = &args.options;
+            serve(terminal, context, accounts_path(options)?, &options.serve, &control(), None).await
+        }
     }
 }
 
@@ -96,8 +124,101 @@ const MAX_GAP: f64 = 3_600.0;
 /// Time for the reader of the events to take the last ones at the end. One that has stopped reading holds up nothing.
 const READER_LIMIT: Duration = Duration::from_secs(20);
 
+/// Arguments of a worker, which shares the accounts with others.
+#[cfg(feature = "nats")]
+type WorkerArgs = crate::args::fleet::FleetWorker;
+#[cfg(not(feature = "nats"))]
+type WorkerArgs = std::convert::Infallible;
+
+/// Who starts and stops the accounts.
+enum Owner {
+    /// The accounts file alone.
+    File,
+    /// The core of a worker, in a task.
+    #[cfg(feature = "nats")]
+    Worker {
+        offer: watch::Sender<worker::Offer>,
+        drain: watch::Sender<bool>,
+        task: JoinHandle<Result<()>>,
+        events: Arc<events::Publisher>,
+        /// Task that publishes the events.
+        publishing: JoinHandle<()>,
+    },
+}
+
+impl Owner {
+    /// Starts the accounts of a file, unless a worker does.
+    fn begin(&self, fleet: &Fleet, file: FleetAccounts, sessions: &Path) {
+        match self {
+            Self::File => {
+                fleet.apply(file, sessions);
+            }
+            #[cfg(feature = "nats")]
+            Self::Worker { .. } => {}
+        }
+    }
+
+    /// Takes a file that was read again. Returns what it changes.
+    fn reload(&self, fleet: &Fleet, file: FleetAccounts, sessions: &Path) -> Result<String> {
+        match self {
+            Self::File => {
+                let changes = fleet.apply(file, sessions);
+                Ok(format!(
+                    "added: {}, removed: {}, changed: {}",
+                    changes.added, changes.removed, changes.changed
+                ))
+            }
+            #[cfg(feature = "nats")]
+            Self::Worker { offer, .. } => {
+                let accounts = worker::offer(file, sessions)?;
+                let count = accounts.len();
+                offer.send_replace(accounts);
+                Ok(format!("accounts of the fleet: {count}"))
+            }
+        }
+    }
+
+    /// Waits for the end of the worker, which is none if the accounts file starts the accounts.
+    async fn ended(&mut self) -> Result<()> {
+        match self {
+            Self::File => std::future::pending().await,
+            #[cfg(feature = "nats")]
+            Self::Worker { task, .. } => task
+                .await
+                .map_err(|error| Failure::new(Exit::Failed, format!("the worker has ended: {error}")))?,
+        }
+    }
+
+    /// Hands all accounts over to other workers.
+    async fn drain(&mut self) {
+        #[cfg(feature = "nats")]
+        if let Self::Worker { drain, task, .. } = self {
+            drain.send_replace(true);
+            if !task.is_finished() {
+                let _ = task.await;
+            }
+        }
+    }
+
+    /// Publishes the last events.
+    async fn finish(&mut self) {
+        #[cfg(feature = "nats")]
+        if let Self::Worker { events, publishing, .. } = self {
+            events.close();
+            let _ = timeout(READER_LIMIT, publishing).await;
+        }
+    }
+}
+
 /// Runs the fleet until a signal, or until the reader of the events is gone.
-async fn serve(terminal: &Terminal, context: &Context, options: &FleetOptions, control: &Path) -> Result<()> {
+async fn serve(
+    terminal: &Terminal,
+    context: &Context,
+    path: &Path,
+    options: &ServeOptions,
+    control: &Path,
+    worker: Option<&WorkerArgs>,
+) -> Result<()> {
     let mut stop = pin!(signal_received());
     // Polled once, so that a signal from now on ends the fleet in order.
     tokio::select! {
@@ -106,7 +227,6 @@ async fn serve(terminal: &Terminal, context: &Context, options: &FleetOptions, c
         () = std::future::ready(()) => {}
     }
     let mut hangup = signal(SignalKind::hangup()).map_err(|error| Failure::from((Exit::Failed, error)))?;
-    let path = accounts_path(options)?;
     let gap = options.start_rate.recip();
     if !(options.start_rate > 0.0 && (0.001..=MAX_GAP).contains(&gap)) {
         return Err(Failure::usage(
@@ -128,7 +248,20 @@ async fn serve(terminal: &Terminal, context: &Context, options: &FleetOptions, c
         authorities.push(fs::read(ca).map_err(failed)?);
     }
     let tls = Tls::new(&authorities).map_err(|error| Failure::from((Exit::Failed, error)))?;
-    let (stream, mut ended) = Stream::open().map_err(|error| Failure::from((Exit::Failed, error)))?;
+    #[cfg_attr(not(feature = "nats"), expect(unused_mut, reason = "a worker publishes its events too"))]
+    let (mut stream, mut ended) = Stream::open().map_err(|error| Failure::from((Exit::Failed, error)))?;
+    #[cfg(feature = "nats")]
+    let access = match worker {
+        None => None,
+        Some(args) => {
+            let missing = || Failure::usage("the NATS server is missing: name it with --nats");
+            let url = args.nats.nats.as_deref().ok_or_else(missing)?;
+            let nats = Nats::connect(url, &args.nats).await?;
+            let access = worker::Access::new(nats);
+            stream.publish_to(Arc::clone(&access.events));
+            Some(access)
+        }
+    };
     let fleet = Fleet::new(Shared {
         environment: context.environment.clone(),
         settings: context.settings(),
@@ -139,7 +272,21 @@ async fn serve(terminal: &Terminal, context: &Context, options: &FleetOptions, c
         stream,
         log: Log::new(terminal, format),
         terminal,
+        #[cfg(feature = "nats")]
+        worker: access.clone(),
     });
+    #[cfg(feature = "nats")]
+    let mut owner = match (worker, access) {
+        (Some(args), Some(access)) => {
+            start_worker(&fleet, access, args, &file, &context.paths.sessions).await?
+        }
+        _ => Owner::File,
+    };
+    #[cfg(not(feature = "nats"))]
+    let mut owner = match worker {
+        None => Owner::File,
+        Some(never) => match *never {},
+    };
     let socket = Control::open(control, fleet.clone()).await?;
     let server = match metrics {
         Some(address) => Some(http_server::serve(address, Monitor::new(&fleet, options.series)).await?),
@@ -155,14 +302,15 @@ async fn serve(terminal: &Terminal, context: &Context, options: &FleetOptions, c
     if let Some(server) = &server {
         say(Severity::Info, "metrics", &format!("fleet: metrics at http://{}/metrics", server.address))?;
     }
-    fleet.apply(file, &context.paths.sessions);
+    owner.begin(&fleet, file, &context.paths.sessions);
     let mut turn = interval(TURN_INTERVAL);
     turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_read = true;
     let why = loop {
         tokio::select! {
             failure = &mut stop => break Err(failure),
-            _ = hangup.recv() => reload(&fleet, path, &context.paths.sessions)?,
+            _ = hangup.recv() => reload(&fleet, path, &context.paths.sessions, &owner)?,
+            ended = owner.ended() => break ended,
             _ = turn.tick() => fleet.turn(),
             result = &mut ended => {
                 is_read = false;
@@ -178,8 +326,10 @@ async fn serve(terminal: &Terminal, context: &Context, options: &FleetOptions, c
     let drain = async {
         // First of all, so that no command begins during the drain.
         socket.close();
+        owner.drain().await;
         fleet.close().await;
         socket.finish().await;
+        owner.finish().await;
         drop(server);
         let stopped = fleet.shared().log.say(Severity::Info, "stopped", "fleet: stopped");
         // With the last sender of events, their writer ends.
@@ -197,18 +347,41 @@ async fn serve(terminal: &Terminal, context: &Context, options: &FleetOptions, c
     why
 }
 
+/// Opens the buckets and starts the core of a worker.
+#[cfg(feature = "nats")]
+async fn start_worker(
+    fleet: &Fleet,
+    access: worker::Access,
+    args: &WorkerArgs,
+    file: &FleetAccounts,
+    sessions: &Path,
+) -> Result<Owner> {
+    let (name, settings) = (worker::name(args.worker.as_deref())?, worker::settings(args)?);
+    let offer = watch::Sender::new(worker::offer(file.clone(), sessions)?);
+    let drain = watch::Sender::new(false);
+    let store = store::Store::open(&access.nats, args.replicas.into()).await?;
+    events::open(&access.nats, args.replicas.into()).await?;
+    let events = Arc::clone(&access.events);
+    let publishing = tokio::spawn(Arc::clone(&events).run());
+    let parts = worker::Parts {
+        fleet: fleet.clone(),
+        access,
+        store,
+        name,
+        settings,
+        offer: offer.subscribe(),
+        drain: drain.subscribe(),
+    };
+    let task = tokio::spawn(worker::run(parts));
+    Ok(Owner::Worker { offer, drain, task, events, publishing })
+}
+
 /// Reads the accounts file again. An invalid one changes nothing.
-fn reload(fleet: &Fleet, path: &Path, sessions: &Path) -> Result<()> {
+fn reload(fleet: &Fleet, path: &Path, sessions: &Path, owner: &Owner) -> Result<()> {
     let log = &fleet.shared().log;
-    match accounts::load(path) {
-        Ok(file) => {
-            let changes = fleet.apply(file, sessions);
-            let message = format!(
-                "fleet: accounts read again; added: {}, removed: {}, changed: {}",
-                changes.added, changes.removed, changes.changed
-            );
-            log.say(Severity::Info, "reloaded", &message)
-        }
+    let reloaded = accounts::load(path).and_then(|file| owner.reload(fleet, file, sessions));
+    match reloaded {
+        Ok(changes) => log.say(Severity::Info, "reloaded", &format!("fleet: accounts read again; {changes}")),
         Err(failure) => {
             let message = format!("fleet: the accounts stay as they are: {failure}");
             log.say(Severity::Error, "reload_failed", &message)

@@ -8,6 +8,8 @@ use std::io;
 use mysa_proto::UnixTime;
 use tokio::sync::{mpsc, oneshot};
 
+#[cfg(feature = "nats")]
+use super::events::Publisher;
 use crate::output::record::{self, Record};
 use crate::output::timefmt;
 
@@ -16,7 +18,12 @@ const CAPACITY: usize = 1_024;
 
 /// Sender of lines. Cheap to clone; the thread ends with the last one.
 #[derive(Clone, Debug)]
-pub(super) struct Stream(mpsc::Sender<String>);
+pub(super) struct Stream {
+    lines: mpsc::Sender<String>,
+    /// Events for other machines.
+    #[cfg(feature = "nats")]
+    publisher: Option<std::sync::Arc<Publisher>>,
+}
 
 /// Reason why the thread has ended: all lines are written, or the reader is gone.
 pub(super) type Ended = oneshot::Receiver<io::Result<()>>;
@@ -45,17 +52,40 @@ impl Stream {
             Ok(())
         };
         std::thread::Builder::new().name("events".into()).spawn(move || drop(end.send(write())))?;
-        Ok((Self(lines), ended))
+        let stream = Self {
+            lines,
+            #[cfg(feature = "nats")]
+            publisher: None,
+        };
+        Ok((stream, ended))
+    }
+
+    /// Gives the events to a publisher too.
+    #[cfg(feature = "nats")]
+    pub(super) fn publish_to(&mut self, publisher: std::sync::Arc<Publisher>) {
+        self.publisher = Some(publisher);
+    }
+
+    /// Publishes an event. Does not wait.
+    fn publish(&self, event: &Record) {
+        #[cfg(feature = "nats")]
+        if let Some(publisher) = &self.publisher {
+            publisher.take(event);
+        }
+        #[cfg(not(feature = "nats"))]
+        let _ = event;
     }
 
     /// Writes an event. Waits while the queue is full; has no effect after the reader is gone.
     pub(super) async fn send(&self, event: &Record) {
-        let _ = self.0.send(format!("{}\n", event.to_json())).await;
+        self.publish(event);
+        let _ = self.lines.send(format!("{}\n", event.to_json())).await;
     }
 
     /// Writes an event if there is room for it.
     pub(super) fn offer(&self, event: &Record) {
-        let _ = self.0.try_send(format!("{}\n", event.to_json()));
+        self.publish(event);
+        let _ = self.lines.try_send(format!("{}\n", event.to_json()));
     }
 }
 
@@ -112,7 +142,7 @@ mod tests {
         let (stream, ended) = Stream::open_to(gate.clone()).unwrap();
         let mut sent = 0;
         // The thread holds at most one batch beside the queue.
-        while sent < 3 * CAPACITY && stream.0.try_send(format!("{sent}\n")).is_ok() {
+        while sent < 3 * CAPACITY && stream.lines.try_send(format!("{sent}\n")).is_ok() {
             sent += 1;
             tokio::task::yield_now().await;
         }

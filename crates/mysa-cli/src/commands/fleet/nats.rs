@@ -1,0 +1,230 @@
+//! Connection to NATS, and the names of a fleet there.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_nats::connection::State;
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
+use tokio::sync::watch;
+
+use crate::args::fleet::NatsOptions;
+use crate::output::terminal::{PasswordSource, read_password};
+use crate::support::exit::{Exit, Failure, Result};
+
+/// Connection to NATS, which the client keeps up by itself. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Nats {
+    pub(super) client: Client,
+    /// Name of the fleet.
+    pub(super) fleet: String,
+    /// Number of times that the connection was opened.
+    pub(super) connections: watch::Receiver<u64>,
+    /// Latest error that the server reported, such as a missing permission.
+    refused: Arc<Mutex<Option<String>>>,
+}
+
+/// Maximum length of a name in a subject or a key, in bytes.
+const MAX_TOKEN: usize = 64;
+
+impl Nats {
+    /// Connects.
+    ///
+    /// # Errors
+    /// An option is invalid, a file cannot be read, or the server cannot be used; the text says why.
+    pub(super) async fn connect(url: &str, options: &NatsOptions) -> Result<Self> {
+        if !is_plain(&options.fleet) {
+            return Err(Failure::usage(format!(
+                "invalid --fleet '{}': expected 1 to {MAX_TOKEN} letters, digits, - and _",
+                options.fleet
+            )));
+        }
+        let servers = servers(url)?;
+        let (opened, connections) = watch::channel(0_u64);
+        let refused = Arc::new(Mutex::new(None));
+        let kept = Arc::clone(&refused);
+        let mut connect = ConnectOptions::new().name("mysa fleet").event_callback(move |event| {
+            match event {
+                Event::Connected => opened.send_modify(|count| *count += 1),
+                Event::ServerError(error) => {
+                    *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+                }
+                _ => {}
+            }
+            std::future::ready(())
+        });
+        if let Some(path) = &options.nats_creds {
+            let text = read(path, "--nats-creds")?;
+            connect = connect.credentials(&text).map_err(|error| {
+                Failure::usage(format!("invalid --nats-creds {}: {error}", path.display()))
+            })?;
+        }
+        if let (Some(user), Some(path)) = (&options.nats_user, &options.nats_password_file) {
+            connect = connect.user_and_password(user.clone(), secret(path, "--nats-password-file")?);
+        }
+        if let Some(path) = &options.nats_token_file {
+            connect = connect.token(secret(path, "--nats-token-file")?);
+        }
+        if let Some(path) = &options.nats_ca {
+            read(path, "--nats-ca")?;
+            connect = connect.add_root_certificates(path.clone()).require_tls(true);
+        }
+        if let (Some(certificate), Some(key)) = (&options.nats_cert, &options.nats_key) {
+            read(certificate, "--nats-cert")?;
+            read(key, "--nats-key")?;
+            connect = connect.add_client_certificate(certificate.clone(), key.clone()).require_tls(true);
+        }
+        let client = connect.connect(servers).await.map_err(|error| {
+            let hint = match error.kind() {
+                ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
+                    "; name the credentials with --nats-creds, --nats-user or --nats-token-file"
+                }
+                ConnectErrorKind::Tls => "; name the authority of the server with --nats-ca",
+                _ => "",
+            };
+            Failure::new(Exit::Unreachable, format!("cannot connect to NATS at {url}: {error}{hint}"))
+        })?;
+        Ok(Self { client, fleet: options.fleet.clone(), connections, refused })
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// Subject of the requests for an account.
+    pub(super) fn set_subject(&self, account: &str) -> String {
+        format!("mysa.{}.set.{account}", self.fleet)
+    }
+
+    /// Subject of events: those of an account, and of its thermostats.
+    pub(super) fn event_subject(&self, rest: &str) -> String {
+        format!("mysa.{}.event.{rest}", self.fleet)
+    }
+
+    /// Name of a bucket or a stream.
+    pub(super) fn bucket(&self, name: &str) -> String {
+        format!("mysa-{}-{name}", self.fleet)
+    }
+
+    /// Latest error that the server reported, as a part of a message.
+    pub(super) fn why(&self) -> String {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.as_ref().map(|why| format!(" (NATS: {why})")).unwrap_or_default()
+    }
+}
+
+/// Returns a text as a token of subjects and keys: letters, digits, `-` and `_` stay, and each other byte becomes `=` and two
+/// hexadecimal digits, as in `ann=40example=2eorg`. `None` if the token is longer than 64 bytes or the text is empty.
+pub(super) fn token(text: &str) -> Option<String> {
+    let mut token = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
+            token.push(char::from(byte));
+        } else {
+            let _ = write!(token, "={byte:02x}");
+        }
+    }
+    (1..=MAX_TOKEN).contains(&token.len()).then_some(token)
+}
+
+/// Returns the text of a [`token`].
+pub(super) fn text(token: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = token.as_bytes();
+    while let [byte, after @ ..] = rest {
+        let escaped = after.get(..2).filter(|_| *byte == b'=');
+        let escaped = escaped.and_then(|digits| std::str::from_utf8(digits).ok());
+        match escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(escaped) => {
+                bytes.push(escaped);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(*byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// `true` if a text can be part of the name of a bucket.
+fn is_plain(text: &str) -> bool {
+    token(text).is_some_and(|token| token == text)
+}
+
+fn servers(url: &str) -> Result<Vec<ServerAddr>> {
+    let mut servers = Vec::new();
+    for url in url.split(',').map(str::trim) {
+        let server: ServerAddr = url
+            .parse()
+            .map_err(|error| Failure::usage(format!("invalid --nats '{}': {error}", without_user(url))))?;
+        // Arguments are visible to every user of the machine.
+        if server.has_user_pass() {
+            return Err(Failure::usage(format!(
+                "--nats {} has a user or a password; name them with --nats-user and --nats-password-file, or --nats-token-file",
+                without_user(url)
+            )));
+        }
+        servers.push(server);
+    }
+    Ok(servers)
+}
+
+/// A URL without the part that may be a secret.
+fn without_user(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        (None, Some((_, host))) => host.to_owned(),
+        _ => url.to_owned(),
+    }
+}
+
+fn read(path: &Path, option: &str) -> Result<String> {
+    fs::read_to_string(path).map_err(|error| {
+        Failure::new(Exit::Failed, format!("cannot read {option} {}: {error}", path.display()))
+    })
+}
+
+fn secret(path: &Path, option: &str) -> Result<String> {
+    let secret = read_password(&PasswordSource::File(path))
+        .map_err(|failure| Failure::new(Exit::Failed, format!("{option} {}: {failure}", path.display())))?;
+    Ok(secret.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_token_and_two_names_are_two_tokens() {
+        let long = "x".repeat(64);
+        for (name, expected) in [
+            ("north-12", Some("north-12")),
+            ("north_12", Some("north_12")),
+            ("ann@example.org", Some("ann=40example=2eorg")),
+            ("a+b", Some("a=2bb")),
+            ("*", Some("=2a")),
+            ("a>b c", Some("a=3eb=20c")),
+            ("a=40b", Some("a=3d40b")),
+            (&long, Some(&*long)),
+            (&format!("{long}x"), None),
+            ("", None),
+        ] {
+            assert_eq!(token(name).as_deref(), expected, "{name}");
+            if let Some(token) = expected {
+                assert_eq!(text(token), name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_in_a_url_is_refused_and_not_repeated() {
+        for url in ["nats://ann:canary@host", "nats://canary@host", "tls://a:canary@[", "canary@:x"] {
+            let error = servers(url).unwrap_err().to_string();
+            assert!(!error.contains("canary"), "{url}: {error}");
+        }
+        assert_eq!(servers("nats://a:4222, tls://b").unwrap().len(), 2);
+    }
+}
