@@ -279,20 +279,29 @@ async fn an_aborted_client_ends_at_once_and_says_nothing_more() {
     let mut broker = harness.accept().await;
     broker.grant().await.expect("a subscription");
     let client = harness.client.clone();
+    let began = tokio::time::Instant::now();
+    client.abort().await;
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert_eq!(client.resources(), crate::Resources::default());
+    // Neither DISCONNECT nor a closing frame.
+    let rest = broker.socket.next().await;
+    assert!(matches!(rest, None | Some(Err(_))), "{rest:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_commands_of_an_aborted_client_have_verdicts() {
+    let mut harness = Harness::start();
+    let mut broker = harness.accept().await;
+    broker.grant().await.expect("a subscription");
+    let client = harness.client.clone();
     let command = client.set_setpoint(&kitchen(), Celsius::from_degrees(21.0).expect("a temperature"));
     let command = tokio::spawn(command.into_future());
     // The command has reached the broker, which does not answer it.
     let Some(Ok(Message::Binary(publish))) = broker.socket.next().await else { panic!("no command") };
     assert!(publish.windows(3).any(|part| part == b"/in"), "{publish:?}");
-    let began = tokio::time::Instant::now();
     client.abort().await;
-    assert_eq!(began.elapsed(), Duration::ZERO);
     let verdict = command.await.expect("no panic").expect("a verdict");
     assert!(matches!(verdict, Verdict::Unconfirmed { .. }), "{verdict}");
-    // Neither DISCONNECT nor a closing frame.
-    let rest = broker.socket.next().await;
-    assert!(matches!(rest, None | Some(Err(_))), "{rest:?}");
-    assert_eq!(client.resources(), crate::Resources::default());
 }
 
 #[tokio::test(start_paused = true)]
