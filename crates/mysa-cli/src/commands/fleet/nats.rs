@@ -76,14 +76,21 @@ impl Nats {
             connect = connect.add_client_certificate(certificate.clone(), key.clone()).require_tls(true);
         }
         let client = connect.connect(servers).await.map_err(|error| {
+            let text = error.to_string();
             let hint = match error.kind() {
                 ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
                     "; name the credentials with --nats-creds, --nats-user or --nats-token-file"
                 }
-                ConnectErrorKind::Tls => "; name the authority of the server with --nats-ca",
+                // The library reports a handshake that failed as an error of the socket.
+                _ if text.contains("invalid peer certificate") => {
+                    "; name the authority of the server with --nats-ca"
+                }
+                _ if text.contains("BadCertificate") || text.contains("CertificateRequired") => {
+                    "; the server asks for a client certificate: name it with --nats-cert and --nats-key"
+                }
                 _ => "",
             };
-            Failure::new(Exit::Unreachable, format!("cannot connect to NATS at {url}: {error}{hint}"))
+            Failure::new(Exit::Unreachable, format!("cannot connect to NATS at {url}: {text}{hint}"))
         })?;
         Ok(Self { client, fleet: options.fleet.clone(), connections, refused })
     }
