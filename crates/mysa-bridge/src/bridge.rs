@@ -41,8 +41,9 @@ pub struct Bridge {
     stopping: bool,
 }
 
-/// Lead of the wall clock over the monotonic one, between two calls, or delay of a timer, that shows that the host was
-/// suspended or the process stopped. A smaller one comes from the correction of a clock, or from a busy machine.
+/// Difference between the advances of the two clocks, between two calls, or delay of a timer, that shows that the host was
+/// suspended or the process stopped. A smaller one comes from the correction of a clock, or from a busy machine. A wall clock
+/// that falls behind was set back, which may hide a suspend.
 const SUSPEND: Duration = Duration::from_secs(10);
 /// Time limit for the last messages at the end.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
@@ -119,7 +120,7 @@ impl Bridge {
             self.devices.remove(&mut self.cx, id);
             if let Some(metering) = &mut self.metering {
                 metering.remove(id);
-                metering.note_removed(id, now.mono);
+                metering.note_clearing(id);
             }
             self.requests.handle_removed(&mut self.cx, id);
         }
@@ -219,6 +220,9 @@ impl Bridge {
         self.advance(now);
         self.cx.client.handle_bytes(link, bytes, now.mono);
         self.handle_client_events();
+        if let Some(metering) = &mut self.metering {
+            metering.note_cleared(|id| self.cx.is_cleared(id), now.mono);
+        }
     }
 
     /// Handles the timers. Early, late and repeated calls are harmless.
@@ -304,8 +308,10 @@ impl Bridge {
     /// to the broker is closed with whatever the system received on it before.
     fn advance(&mut self, now: Now) {
         let last = core::mem::replace(&mut self.cx.now, now);
-        let ran = now.mono.saturating_sub(last.mono);
-        let was_suspended = now.wall.since(last.wall).is_some_and(|passed| passed > ran + SUSPEND);
+        let ran = i64::try_from(now.mono.saturating_sub(last.mono).as_millis()).unwrap_or(i64::MAX);
+        let expected = last.wall.plus_millis(ran);
+        let was_suspended =
+            u128::from(now.wall.as_millis().abs_diff(expected.as_millis())) > SUSPEND.as_millis();
         // Some monotonic clocks go on in a suspend, and a process can be stopped: its timers are late then. A connection
         // always has one due within seconds.
         let is_late = self.next_timer().is_some_and(|due| now.mono > due.saturating_add(SUSPEND));

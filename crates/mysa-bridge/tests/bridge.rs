@@ -581,30 +581,44 @@ fn a_slider_that_moves_all_the_time_is_sent_at_intervals() {
     assert!((15..=18).contains(&harness.peer.commands.len()), "{}", harness.peer.commands.len());
 }
 
-/// Time after a sleep of eight hours; `counted` if the monotonic clock goes on meanwhile.
-fn after_sleep(harness: &mut Harness<Node>, counted: bool) -> Now {
-    const HOURS: Duration = Duration::from_secs(8 * 3_600);
+/// Sleep of the host, as its clocks show it.
+#[derive(Clone, Copy, Debug)]
+enum Sleep {
+    /// Both clocks go on.
+    Counted,
+    /// The monotonic clock stands still.
+    NotCounted,
+    /// The monotonic clock stands still, and the wall clock was set back just before.
+    SetBack,
+}
+
+/// Time after a sleep of eight hours.
+fn after_sleep(harness: &mut Harness<Node>, sleep: Sleep) -> Now {
+    const HOURS: i64 = 8 * 3_600_000;
     let now = at(harness.now);
-    if counted {
-        harness.now += HOURS;
-        return at(harness.now);
+    match sleep {
+        Sleep::Counted => {
+            harness.now += Duration::from_secs(8 * 3_600);
+            at(harness.now)
+        }
+        Sleep::NotCounted => Now { wall: now.wall.plus_millis(HOURS), ..now },
+        Sleep::SetBack => Now { wall: now.wall.plus_millis(HOURS - 9 * 3_600_000), ..now },
     }
-    Now { wall: now.wall.plus_millis(8 * 3_600_000), ..now }
 }
 
 /// A host that sleeps keeps what it received before, and its monotonic clock may stand still.
 #[test]
 fn commands_from_before_a_suspend_are_not_sent() {
-    for counted in [false, true] {
-        commands_from_before_a_sleep_are_not_sent(counted);
+    for sleep in [Sleep::Counted, Sleep::NotCounted, Sleep::SetBack] {
+        commands_from_before_a_sleep_are_not_sent(sleep);
     }
 }
 
-fn commands_from_before_a_sleep_are_not_sent(counted: bool) {
+fn commands_from_before_a_sleep_are_not_sent(sleep: Sleep) {
     // A setpoint is held back when the host is suspended.
     let mut harness = one_room();
     harness.set(SET_SETPOINT, "21");
-    let now = after_sleep(&mut harness, counted);
+    let now = after_sleep(&mut harness, sleep);
     harness.peer.bridge.handle_timeout(now);
     harness.secs(60);
     assert_eq!(changes(&harness), []);
@@ -617,7 +631,7 @@ fn commands_from_before_a_sleep_are_not_sent(counted: bool) {
     bytes.extend([0, u8::try_from(SET_MODE.len()).expect("a length")]);
     bytes.extend(SET_MODE.bytes().chain(*b"off"));
     bytes[1] = u8::try_from(bytes.len() - 2).expect("a length");
-    let now = after_sleep(&mut harness, counted);
+    let now = after_sleep(&mut harness, sleep);
     harness.peer.bridge.handle_bytes(link, &bytes, now);
     harness.settle();
     assert_eq!((changes(&harness), harness.open), (vec![], None), "the connection is closed");
