@@ -102,7 +102,6 @@ impl BridgeHome {
         if !self.broker.is_well() || self.home.connected_since().is_none() {
             self.disturb_home();
         }
-        let is_connected = self.process.as_ref().is_some_and(|process| process.connected.is_some());
         let runs = self.process.as_ref().is_some_and(|process| !process.is_leaving);
         let is_cut_off = self.link.loses_all || self.link.stalled_until > now;
         if self.world.is_asleep() || !runs || is_cut_off {
@@ -111,7 +110,7 @@ impl BridgeHome {
         } else {
             self.away_since = None;
         }
-        if self.broker.has_will() || (is_connected && self.broker.is_well()) {
+        if self.broker.has_will() {
             self.orphaned = false;
         }
         // The bridge waits for acknowledgements, and gives up a connection that has none.

@@ -575,6 +575,10 @@ impl BridgeHome {
 
     /// Starts the client and the bridge again.
     fn restart(&mut self) {
+        // One that is still leaving, because the host slept, has no part in what follows.
+        if self.process.is_some() {
+            self.end_process(true);
+        }
         let stored = self.world.stored().cloned().filter(|_| !self.rng.one_in(4));
         let password = Secret::from(self.password.as_str());
         let start = match stored {
