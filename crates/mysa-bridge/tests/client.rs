@@ -4,7 +4,7 @@ mod harness;
 
 use std::time::Duration;
 
-use mysa_bridge::client::{Client, DownReason, Event, InvalidSettings, Login, QoS, Settings, Will};
+use mysa_bridge::client::{Client, DownReason, Event, InvalidSettings, Login, Output, QoS, Settings, Will};
 use mysa_mqtt_codec::ConnectRefusal;
 use proptest::prelude::*;
 
@@ -125,6 +125,24 @@ fn a_removal_that_is_repeated_before_its_acknowledgement_holds_nothing_up() {
         (harness.broker.published("config"), harness.broker.published("state")),
         (vec!["", ""], vec!["1"])
     );
+}
+
+/// The acknowledgement of what had the topic before says nothing about a removal that the network has lost.
+#[test]
+fn only_its_own_acknowledgement_completes_a_removal() {
+    let mut harness = connected();
+    harness.broker.no_puback = true;
+    harness.peer.retain(0, "config", b"{}".to_vec(), QoS::AtLeastOnce);
+    harness.settle();
+    harness.peer.retain(0, "config", Vec::new(), QoS::AtMostOnce);
+    let Some(Output::Send { link, .. }) = harness.peer.poll_output(harness.now) else { panic!("a removal") };
+    harness.peer.handle_bytes(link, &[0x40, 2, 0, 2], harness.now);
+    assert_eq!(harness.peer.wanted(0, "config"), Some(&[][..]));
+    harness.broker.no_puback = false;
+    harness.cut();
+    harness.secs(30);
+    assert_eq!(harness.broker.retained("config"), None);
+    assert_eq!(harness.peer.wanted(0, "config"), None);
 }
 
 #[test]

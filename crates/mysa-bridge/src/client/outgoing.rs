@@ -91,6 +91,14 @@ impl Outgoing {
             let Some(qos) = self.retained.next_qos() else { return };
             let delivery = self.deliver(qos, until);
             let Some((key, message)) = self.retained.send_next() else { return };
+            if message.payload.is_empty() {
+                // Only its own acknowledgement completes a removal, not that of an earlier message with the same topic.
+                for waiting in
+                    self.in_flight.values_mut().filter(|waiting| waiting.key.as_ref() == Some(&key))
+                {
+                    waiting.key = None;
+                }
+            }
             let encoded = encode(&key.1, &message.payload, delivery, true, out);
             let waiting = delivery.id().and_then(|id| self.in_flight.get_mut(&id.get()));
             if let Some(waiting) = waiting {
