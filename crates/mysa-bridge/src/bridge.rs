@@ -118,6 +118,7 @@ impl Bridge {
         }
         for id in self.devices.reassign(account, &self.accounts) {
             self.devices.remove(&mut self.cx, id);
+            self.orphans.note_removed(id);
             if let Some(metering) = &mut self.metering {
                 metering.remove(id);
                 metering.note_clearing(id);
@@ -396,7 +397,7 @@ impl Bridge {
             Some(Incoming::Availability { .. } | Incoming::BridgeAvailability | Incoming::Instance)
                 if self.stopping => {}
             Some(Incoming::Availability { device }) => {
-                let is_new = orphans.handle_availability(cx, device, &message.payload);
+                let is_new = orphans.handle_availability(cx, device, &message.payload, message.retained);
                 if is_new {
                     orphans.step(cx, accounts, devices, metering.as_mut());
                 }

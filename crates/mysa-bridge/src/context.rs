@@ -9,7 +9,7 @@ use crate::client::{Client, QoS};
 use crate::defence::Defence;
 use crate::event::{Event, IgnoredReason, Output};
 use crate::settings::Settings;
-use crate::topics::{Topics, rank};
+use crate::topics::Topics;
 
 /// Context shared by the parts of a bridge: the time of the call, the settings, the messages at the broker, and the queue
 /// for the driver.
@@ -58,13 +58,14 @@ impl Context {
 
     /// Removes the messages of a thermostat from the broker.
     pub(crate) fn clear(&mut self, id: DeviceId) {
-        let topics = Topics::new(&self.settings);
-        if let Some(topic) = topics.config(id) {
-            self.client.retain(rank::CONFIG, topic, Vec::new(), QoS::AtLeastOnce);
+        for (rank, topic) in Topics::new(&self.settings).retained(id) {
+            self.client.retain(rank, topic, Vec::new(), QoS::AtLeastOnce);
         }
-        self.client.retain(rank::STATE, topics.state(id), Vec::new(), QoS::AtLeastOnce);
-        self.client.retain(rank::STATE, topics.attributes(id), Vec::new(), QoS::AtLeastOnce);
-        self.client.retain(rank::AVAILABILITY, topics.availability(id), Vec::new(), QoS::AtLeastOnce);
         self.event(Event::Removed { device: id });
+    }
+
+    /// `true` if the broker has acknowledged the removal of the messages of a thermostat, or has had none of this run.
+    pub(crate) fn is_cleared(&self, id: DeviceId) -> bool {
+        self.topics().retained(id).all(|(rank, topic)| self.client.wanted(rank, &topic).is_none())
     }
 }

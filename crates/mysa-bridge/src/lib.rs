@@ -85,7 +85,7 @@
 //!   `online` that a broker kept from before is corrected, and a restart of the bridge publishes nothing about a
 //!   thermostat until it is known. A thermostat that left the account while no bridge ran is offline at once, and removed
 //!   from the broker after [`Settings::forget_after`]; if the broker has lost it, only after [`Bridge::start_energy`], whose
-//!   stored state has the published thermostats.
+//!   stored state has the published thermostats. They stay in it until the broker has acknowledged the removal.
 //! - **Accounts are independent.** The availability of a thermostat depends on the cloud of its own account alone, and an
 //!   account that needs a sign-in stops no other. A thermostat of several accounts belongs to the first of them.
 //! - **Energy never falls**, and is never zero: it is unknown until it is more. It is published once it is stored, so that

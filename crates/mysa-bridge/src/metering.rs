@@ -1,4 +1,4 @@
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -24,6 +24,8 @@ pub(crate) struct Metering {
     /// Earliest time of the next storage.
     store_at: Duration,
     storing: Option<Storing>,
+    /// Thermostats whose messages are being removed from the broker.
+    clearing: BTreeSet<DeviceId>,
 }
 
 /// Instruction for the driver.
@@ -80,6 +82,7 @@ impl Metering {
             is_dirty: false,
             store_at: Duration::ZERO,
             storing: None,
+            clearing: BTreeSet::new(),
         }
     }
 
@@ -114,14 +117,32 @@ impl Metering {
 
     /// Notes that a thermostat is published, soon in the stored state too.
     pub(crate) fn note_published(&mut self, device: DeviceId, now: Duration) {
+        self.clearing.remove(&device);
         if self.meters.add_published(device) {
             self.changed(now, true);
         }
     }
 
-    /// Notes that the messages of a thermostat are removed from the broker.
-    pub(crate) fn note_removed(&mut self, device: DeviceId, now: Duration) {
-        if self.meters.published.remove(&device) {
+    /// Notes that the messages of a thermostat are being removed from the broker. It stays in the stored state until
+    /// [`Metering::note_cleared`] finds that they are, so that the next run goes on if this one is killed before.
+    pub(crate) fn note_clearing(&mut self, device: DeviceId) {
+        if self.meters.published.contains(&device) {
+            self.clearing.insert(device);
+        }
+    }
+
+    /// Notes the thermostats whose messages the broker has removed.
+    pub(crate) fn note_cleared(&mut self, is_cleared: impl Fn(DeviceId) -> bool, now: Duration) {
+        let before = self.meters.published.len();
+        let Self { clearing, meters, .. } = self;
+        clearing.retain(|&device| {
+            let is_cleared = is_cleared(device);
+            if is_cleared {
+                meters.published.remove(&device);
+            }
+            !is_cleared
+        });
+        if self.meters.published.len() != before {
             self.changed(now, false);
         }
     }

@@ -1,4 +1,4 @@
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -11,10 +11,15 @@ use crate::devices::Devices;
 use crate::metering::Metering;
 use crate::topics::{OFFLINE, ONLINE, rank};
 
-/// Thermostats that an earlier run has published and no account has, as far as is known, and the time at which each was
-/// seen at the broker or in the stored state.
+/// Thermostats that are published and no account has.
 #[derive(Debug, Default)]
-pub(crate) struct Orphans(BTreeMap<DeviceId, Duration>);
+pub(crate) struct Orphans {
+    /// Those of an earlier run that no account has, as far as is known, and the time at which each was seen at the broker or
+    /// in the stored state.
+    seen: BTreeMap<DeviceId, Duration>,
+    /// Those that this run has removed.
+    removed: BTreeSet<DeviceId>,
+}
 
 /// Maximum number of thermostats of other accounts that are noted.
 const MAX_ORPHANS: usize = 256;
@@ -24,27 +29,45 @@ impl Orphans {
     /// its readers.
     pub(crate) fn add(&mut self, cx: &Context, id: DeviceId) {
         let is_own = cx.client.wanted(rank::AVAILABILITY, &cx.topics().availability(id)).is_some();
-        if !is_own && self.0.len() < MAX_ORPHANS {
-            self.0.insert(id, cx.mono());
+        if !is_own && self.seen.len() < MAX_ORPHANS {
+            self.seen.insert(id, cx.mono());
         }
     }
 
     /// Handles the availability of a thermostat as the broker has it. Returns `true` if the thermostat is a new orphan.
-    pub(crate) fn handle_availability(&mut self, cx: &mut Context, id: DeviceId, payload: &[u8]) -> bool {
+    pub(crate) fn handle_availability(
+        &mut self,
+        cx: &mut Context,
+        id: DeviceId,
+        payload: &[u8],
+        is_retained: bool,
+    ) -> bool {
         let topic = cx.topics().availability(id);
         if cx.client.wanted(rank::AVAILABILITY, &topic).is_some() {
             cx.defend(rank::AVAILABILITY, &topic, payload);
-            if let Some(since) = self.0.get_mut(&id).filter(|_| payload == ONLINE.as_bytes()) {
+            if let Some(since) = self.seen.get_mut(&id).filter(|_| payload == ONLINE.as_bytes()) {
                 // Another client publishes it.
                 *since = cx.mono();
             }
             return false;
         }
-        let is_new = !payload.is_empty() && self.0.len() < MAX_ORPHANS;
+        if is_retained && self.removed.contains(&id) {
+            // It is from before the removal, or the broker has fallen back to an older store.
+            cx.clear(id);
+            return false;
+        }
+        let is_new = !payload.is_empty() && self.seen.len() < MAX_ORPHANS;
         if is_new {
-            self.0.insert(id, cx.mono());
+            self.seen.insert(id, cx.mono());
         }
         is_new
+    }
+
+    /// Notes that a thermostat has left, and its messages are removed.
+    pub(crate) fn note_removed(&mut self, id: DeviceId) {
+        if self.removed.len() < MAX_ORPHANS {
+            self.removed.insert(id);
+        }
     }
 
     /// Publishes that the thermostats that no account has are offline, and removes those that no account has had for
@@ -59,8 +82,9 @@ impl Orphans {
         if !accounts.is_settled() {
             return;
         }
-        self.0.retain(|id, _| !devices.contains(*id));
-        for &id in self.0.keys() {
+        self.seen.retain(|id, _| !devices.contains(*id));
+        self.removed.retain(|id| !devices.contains(*id));
+        for &id in self.seen.keys() {
             let topic = cx.topics().availability(id);
             cx.client.retain(rank::AVAILABILITY, topic, OFFLINE.into(), QoS::AtLeastOnce);
         }
@@ -68,19 +92,20 @@ impl Orphans {
             return;
         }
         let due_since = |since: &Duration| since.saturating_add(cx.settings.forget_after) <= cx.mono();
-        let due = self.0.iter().filter(|(_, since)| due_since(since)).map(|(&id, _)| id);
+        let due = self.seen.iter().filter(|(_, since)| due_since(since)).map(|(&id, _)| id);
         for id in due.collect::<Vec<_>>() {
-            self.0.remove(&id);
+            self.seen.remove(&id);
+            self.note_removed(id);
             cx.clear(id);
             if let Some(metering) = metering.as_deref_mut() {
-                metering.note_removed(id, cx.mono());
+                metering.note_clearing(id);
             }
         }
     }
 
     /// Time of the next call of [`Orphans::step`].
     pub(crate) fn due(&self, cx: &Context, accounts: &Accounts) -> Option<Duration> {
-        let oldest = accounts.is_complete().then(|| self.0.values().min()).flatten()?;
+        let oldest = accounts.is_complete().then(|| self.seen.values().min()).flatten()?;
         Some(oldest.saturating_add(cx.settings.forget_after))
     }
 }

@@ -89,6 +89,16 @@ impl Topics<'_> {
         Some(format!("{}/device/mysa_{}/config", self.discovery?, device.as_str()))
     }
 
+    /// Retained messages of a thermostat: their ranks and topics.
+    pub(crate) fn retained(&self, device: DeviceId) -> impl Iterator<Item = (u8, String)> + use<> {
+        let others = [
+            (rank::STATE, self.state(device)),
+            (rank::STATE, self.attributes(device)),
+            (rank::AVAILABILITY, self.availability(device)),
+        ];
+        self.config(device).map(|topic| (rank::CONFIG, topic)).into_iter().chain(others)
+    }
+
     pub(crate) fn filters(&self) -> [String; 3] {
         [format!("{}/+/set/+", self.prefix), format!("{}/+/availability", self.prefix), self.instance()]
     }

@@ -407,6 +407,13 @@ fn a_removed_thermostat_leaves_nothing_at_the_broker() {
     harness.restart_broker(true);
     harness.secs(60);
     assert!(!harness.broker.retained.keys().any(|topic| topic.contains(LIVING)));
+    // A broker that was killed falls back to the store that it saved last.
+    harness.restart_broker(true);
+    for topic in [CONFIG, STATE, ATTRIBUTES, AVAILABILITY] {
+        harness.broker.publish(topic, b"online", true);
+    }
+    harness.secs(60);
+    assert!(!harness.broker.retained.keys().any(|topic| topic.contains(LIVING)));
 }
 
 #[test]

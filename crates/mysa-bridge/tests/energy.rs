@@ -544,12 +544,21 @@ fn bedroom() -> Known {
 
 /// State that a bridge with two thermostats has stored.
 fn with_two() -> Meters {
+    Meters::parse(&text_with_two()).expect("a state")
+}
+
+fn text_with_two() -> String {
     let mut harness = starting(Settings::new("mysa-bridge"));
     let start = now(&harness);
     harness.peer.bridge.start_energy(Meters::default(), start);
     list(&mut harness, &[living_room(), bedroom()]);
     harness.secs(3);
-    Meters::parse(&harness.peer.stores[0]).expect("a state")
+    harness.peer.stores[0].clone()
+}
+
+fn published(text: &str) -> Value {
+    let value: Value = serde_json::from_str(text).expect("JSON");
+    value["published"].clone()
 }
 
 /// Text that is stored last; the answer to each storage is a success.
@@ -615,6 +624,48 @@ fn a_thermostat_that_leaves_while_the_bridge_runs_is_forgotten() {
     let mut harness = metered(&[living_room(), bedroom()], Meters::default());
     list(&mut harness, &[living_room()]);
     let text = stored_within(&mut harness, 600).unwrap();
-    let value: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(value["published"], json!(["a0b1c2d3e4f6"]));
+    assert_eq!(published(&text), json!(["a0b1c2d3e4f6"]));
+}
+
+#[test]
+fn a_removal_that_the_broker_has_not_acknowledged_goes_on_in_the_next_run() {
+    let two = || metered(&[living_room(), bedroom()], with_two());
+    for loses_bytes in [false, true] {
+        let mut harness = two();
+        if loses_bytes {
+            harness.broker.no_puback = true;
+        } else {
+            harness.unreachable = true;
+            harness.cut();
+        }
+        list(&mut harness, &[living_room()]);
+        let text = stored_within(&mut harness, 600).unwrap_or_else(text_with_two);
+        assert_eq!(published(&text), json!(["a0b1c2d3e4f6", "b0b1c2d3e4f6"]));
+        // It is killed. The broker has lost its store, and Home Assistant remembers the device.
+        let mut next = metered(&[living_room()], Meters::parse(&text).unwrap());
+        let text = stored_within(&mut next, 4_200).unwrap();
+        assert_eq!(next.broker.published(BEDROOM_CONFIG), [""]);
+        assert_eq!(published(&text), json!(["a0b1c2d3e4f6"]));
+        // One that goes on is done once the broker answers.
+        harness.unreachable = false;
+        harness.broker.no_puback = false;
+        let text = stored_within(&mut harness, 600).unwrap();
+        assert_eq!(published(&text), json!(["a0b1c2d3e4f6"]));
+        assert_eq!(harness.broker.retained(BEDROOM_CONFIG), None);
+        assert_eq!(harness.broker.retained(BEDROOM_AVAILABILITY), None);
+    }
+}
+
+#[test]
+fn a_thermostat_that_comes_back_before_its_removal_is_acknowledged_stays_in_the_stored_state() {
+    let mut harness = metered(&[living_room(), bedroom()], with_two());
+    harness.unreachable = true;
+    harness.cut();
+    list(&mut harness, &[living_room()]);
+    harness.secs(60);
+    list(&mut harness, &[living_room(), bedroom()]);
+    harness.unreachable = false;
+    let text = stored_within(&mut harness, 600).unwrap_or_else(text_with_two);
+    assert_eq!(published(&text), json!(["a0b1c2d3e4f6", "b0b1c2d3e4f6"]));
+    assert!(harness.broker.retained(BEDROOM_CONFIG).is_some());
 }

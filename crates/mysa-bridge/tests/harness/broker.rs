@@ -92,7 +92,6 @@ impl Broker {
         let Some(mut connection) = self.connections.remove(&number) else { return };
         let mut publishes = Vec::new();
         let mut take_over = None;
-        let mut subscribed: Vec<String> = Vec::new();
         while let Some(packet) = connection.stream.next(&mut bytes).expect("the client sends valid packets") {
             let mut answer = |packet: Outbound<'_>| packet.encode(&mut connection.out).expect("an answer");
             match packet {
@@ -115,13 +114,21 @@ impl Broker {
                     }
                 }
                 Inbound::Subscribe(subscribe) => {
-                    let filters = subscribe.filters().map(|(filter, _)| filter.as_str().to_owned());
-                    subscribed.extend(filters);
+                    let filters: Vec<String> =
+                        subscribe.filters().map(|(filter, _)| filter.as_str().to_owned()).collect();
                     let code = if self.refuses_filters { SubscribeReturn::Failure.to_byte() } else { 0 };
-                    let codes = vec![code; subscribed.len()];
+                    let codes = vec![code; filters.len()];
                     if !self.no_answers && !self.no_suback {
                         let codes = ReturnCodes::new(&codes).expect("codes");
                         answer(Outbound::SubAck(SubAck { id: subscribe.id, codes }));
+                    }
+                    if !self.refuses_filters {
+                        for (topic, payload) in &self.retained {
+                            if filters.iter().any(|filter| matches(filter, topic)) {
+                                send(&mut connection.out, topic, payload, true);
+                            }
+                        }
+                        connection.filters.extend(filters);
                     }
                 }
                 Inbound::Publish(publish) => {
@@ -156,16 +163,6 @@ impl Broker {
             }
         }
         self.connections.insert(number, connection);
-        if !subscribed.is_empty() && !self.refuses_filters {
-            for (topic, payload) in self.retained.clone() {
-                if subscribed.iter().any(|filter| matches(filter, &topic)) {
-                    self.deliver(number, &topic, &payload, true);
-                }
-            }
-            if let Some(connection) = self.connections.get_mut(&number) {
-                connection.filters.extend(subscribed);
-            }
-        }
         for publish in publishes {
             self.log.push(publish.clone());
             self.route(&publish.topic, publish.payload.as_bytes(), publish.retain);
@@ -190,15 +187,10 @@ impl Broker {
             .map(|(&number, _)| number)
             .collect();
         for number in subscribers {
-            self.deliver(number, topic, payload, false);
+            if let Some(connection) = self.connections.get_mut(&number) {
+                send(&mut connection.out, topic, payload, false);
+            }
         }
-    }
-
-    fn deliver(&mut self, number: u64, topic: &str, payload: &[u8], retain: bool) {
-        let Some(connection) = self.connections.get_mut(&number) else { return };
-        let topic = Topic::new(topic).expect("a topic");
-        let publish = Publish { retain, ..Publish::new(topic, payload, Delivery::AtMostOnce) };
-        publish.encode(&mut connection.out).expect("a message");
     }
 
     /// Sends raw bytes to every client.
@@ -220,6 +212,12 @@ impl Broker {
             .map(|publish| publish.payload.as_str())
             .collect()
     }
+}
+
+fn send(out: &mut Vec<u8>, topic: &str, payload: &[u8], retain: bool) {
+    let topic = Topic::new(topic).expect("a topic");
+    let publish = Publish { retain, ..Publish::new(topic, payload, Delivery::AtMostOnce) };
+    publish.encode(out).expect("a message");
 }
 
 fn matches(filter: &str, topic: &str) -> bool {
