@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mysa_bridge::client::LinkId;
+use mysa_bridge::energy::Reading;
 use mysa_bridge::{AccountIndex, Bridge, RequestId, Thermostat};
-use mysa_proto::{DeviceId, DutyCycle, Family, Load, LoadCurrent, Power, Source, Watts};
+use mysa_proto::{DeviceId, DutyCycle, Family, Load, LoadCurrent, Now, Power, Source, Watts};
 use mysa_session::{CommandId, Device, Event, Link, Reason};
 use serde_json::Value;
 
-use super::energy;
+use super::energy::{self, EnergyFile};
 use crate::World;
 
 /// Interval of the snapshots of all thermostats.
@@ -74,7 +75,7 @@ impl Process {
     }
 
     /// Handles an event of the session. While it leaves, it reads none.
-    pub(crate) fn handle_event(&mut self, event: &Event, world: &World) {
+    pub(crate) fn handle_event(&mut self, event: &Event, world: &World, energy: Option<&mut EnergyFile>) {
         if self.is_leaving {
             return;
         }
@@ -87,7 +88,12 @@ impl Process {
             && let Some(device) = self.readings.remove(id)
         {
             let now = world.host_now();
-            energy::with_answer(result, |answer| self.bridge.handle_energy(device, answer, now));
+            let correct = |days: &mut [Reading]| {
+                if let Some(file) = energy {
+                    file.correct(Now { mono: world.now, wall: world.wall() }, days);
+                }
+            };
+            energy::with_answer(result, correct, |answer| self.bridge.handle_energy(device, answer, now));
         }
         match event {
             Event::Device { device, .. } | Event::Verdict { device, .. } if self.is_listed => {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use mysa_bridge::energy::{Answer, Meters, Query, Reading};
-use mysa_proto::DeviceId;
 use mysa_proto::rest::{self, History, UsageQuery};
+use mysa_proto::{DeviceId, KilowattHours, Now};
 use mysa_session::{RequestError, Response};
 use mysa_sim::Cloud;
 
@@ -50,6 +50,7 @@ pub(super) const LAG: Duration = Duration::from_secs(45 * 60);
 /// Time without trouble after which the published energy must be right: a reading or a storage that failed is repeated
 /// within half an hour.
 pub(super) const SETTLES: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
 /// Rounding of the history, kWh.
 const ROUNDING: f64 = 0.01;
 /// Largest error of the host's clock with which the energy is checked. A clock that is behind reads a history that ends
@@ -129,6 +130,21 @@ impl EnergyFile {
     pub(super) fn written(&mut self, now: Duration) -> Option<bool> {
         let writing = self.writing.take_if(|writing| writing.done_at <= now)?;
         Some(self.finish(writing))
+    }
+
+    /// Corrects the present day downwards, as a cloud does whose first figure was an estimate. The next reading is right.
+    /// Not after a loss of the file: the history is the only source of the total then.
+    pub(super) fn correct(&mut self, now: Now, days: &mut [Reading]) {
+        if self.has_faults
+            && self.lost_at.is_none()
+            && self.rng.one_in(4)
+            && let Some(newest) = days.iter_mut().max_by_key(|day| day.start)
+            && now.wall.since(newest.start).is_some_and(|age| age < DAY)
+            && let Some(half) = KilowattHours::from_kilowatt_hours(newest.energy.as_kilowatt_hours() / 2.0)
+        {
+            newest.energy = half;
+            self.fault_at = now.mono;
+        }
     }
 
     /// Samples the true energy.
@@ -248,17 +264,19 @@ impl BridgeHome {
 /// Passes on the answer to a reading, by the rule of the driver.
 pub(super) fn with_answer<T>(
     result: &Result<Response, RequestError>,
+    correct: impl FnOnce(&mut [Reading]),
     use_it: impl FnOnce(Answer<'_>) -> T,
 ) -> T {
     match result {
         Ok(response) => match History::decode(&response.body) {
             Ok(history) => {
                 let days = history.days.iter();
-                let days: Vec<Reading> = days
+                let mut days: Vec<Reading> = days
                     .filter_map(|day| {
                         Some(Reading { start: day.summary.start?, energy: day.summary.energy? })
                     })
                     .collect();
+                correct(&mut days);
                 use_it(Answer::Days(&days))
             }
             Err(_) => use_it(Answer::Failed),

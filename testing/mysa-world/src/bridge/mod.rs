@@ -359,7 +359,7 @@ impl BridgeHome {
                 self.session_changed.insert(*device, self.world.now);
             }
             if let Some(process) = &mut self.process {
-                process.handle_event(event, &self.world);
+                process.handle_event(event, &self.world, self.energy.as_mut());
             }
         }
         Ok(())
