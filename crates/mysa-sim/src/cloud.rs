@@ -143,7 +143,8 @@ impl Cloud {
                         continue;
                     }
                     let own = root.fork(0x1000 + devices.len() as u64);
-                    let thermostat = Thermostat::new(device_spec, home.weather, home.seed, own, now);
+                    let mut thermostat = Thermostat::new(device_spec, home.weather, home.seed, own, now);
+                    thermostat.instant = spec.rules.instant_delivery;
                     let record =
                         device::record(device_spec, &home.id, &home.zone, &user_id, &home.time_zone, now);
                     by_id.insert(device_spec.id, devices.len());

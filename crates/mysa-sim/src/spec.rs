@@ -435,6 +435,9 @@ pub struct Rules {
     /// Factor on the time limits for CONNECT, PUBACK and keep-alive of clients: the speed of the cloud's clock relative
     /// to theirs. Default 1.
     pub time_factor: f64,
+    /// `true` if messages to thermostats and their answers arrive at once, so that a measurement of a client contains no
+    /// simulated delay. Default: no, and each takes up to half a second.
+    pub instant_delivery: bool,
     /// `true` if `+` and `#` are granted for the account's own devices. Default: no, because no witness saw them
     /// granted.
     pub wildcards: bool,
@@ -479,6 +482,7 @@ impl Default for Rules {
             session_life: hour,
             redelivery: Duration::from_secs(5),
             time_factor: 1.0,
+            instant_delivery: false,
             wildcards: false,
             denied_subscribe: Denial::Refuse,
             denied_publish: Denial::Disconnect,

@@ -66,6 +66,19 @@ fn a_client_signs_in_lists_devices_watches_and_sets_a_temperature() {
 }
 
 #[test]
+fn a_command_is_acknowledged_at_once_if_messages_take_no_time() {
+    let mut spec = CloudSpec::demo();
+    spec.rules.instant_delivery = true;
+    let mut harness = Harness::new(spec);
+    harness.connect(1);
+    harness.subscribe(1, &["/v1/dev/a0b1c2d3e4f6/out"]);
+    harness.command(1, id("f6"), 4, 9, &json!({ "tm": -1, "sp": 22 }));
+    harness.pass(Duration::ZERO);
+    let acks = harness.inbox.iter().filter(|message| message.json()["resp_id"] == 9);
+    assert_eq!(acks.map(|message| message.at).collect::<Vec<_>>(), [harness.now]);
+}
+
+#[test]
 fn a_command_with_a_wrong_type_is_acknowledged_by_the_broker_alone() {
     let mut harness = Harness::demo();
     harness.connect(1);

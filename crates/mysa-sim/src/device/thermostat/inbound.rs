@@ -28,7 +28,7 @@ impl Thermostat {
     /// Accepts a message on the thermostat's `/in` topic. It arrives after a short latency and after earlier messages,
     /// because the broker keeps the order of a topic.
     pub(crate) fn deliver(&mut self, now: Now, origin: Origin, payload: &[u8], reorders: bool) {
-        let latency = Duration::from_millis(40 + self.rng.below(160));
+        let latency = self.latency(40, 160);
         let at = in_order(&mut self.last_delivery, now.mono + latency, reorders);
         let delivery = Delivery { payload: payload.to_vec(), origin, taken_at: now };
         self.schedule(at, Job::Deliver(Box::new(delivery)));
@@ -168,7 +168,7 @@ impl Thermostat {
         if faults.drops_acks {
             return;
         }
-        let latency = Duration::from_millis(80 + self.rng.below(400)) + faults.ack_delay;
+        let latency = self.latency(80, 400) + faults.ack_delay;
         // No capture contains an acknowledgement of a schedule's command, so its number is unknown.
         let trigger = (!by_schedule).then_some(3);
         let ack = self.ack(now, faults, request, success, trigger, state);
@@ -186,7 +186,7 @@ impl Thermostat {
     fn answer_echo(&mut self, now: Now, faults: &DeviceFaults, echo: i64) {
         let mut text = String::new();
         message::write_echo(&mut text, &self.stamp(now, faults), echo);
-        let latency = Duration::from_millis(80 + self.rng.below(300));
+        let latency = self.latency(80, 300);
         self.schedule(
             now.mono + latency,
             Job::Publish(publication(TopicKind::Out, text, ShadowUpdate::None)),

@@ -130,6 +130,8 @@ pub(crate) struct Thermostat {
     records: VecDeque<Record>,
     /// Its side of its shadows, if it has any.
     twin: Option<Twin>,
+    /// `true` if messages to and from it take no time.
+    pub(crate) instant: bool,
     seed: u64,
     rng: Rng,
 }
@@ -227,6 +229,7 @@ impl Thermostat {
             last_ack: Duration::ZERO,
             records: VecDeque::new(),
             twin: None,
+            instant: false,
             seed,
             rng,
         };
@@ -547,6 +550,12 @@ impl Thermostat {
             volts: if self.family == Family::Lite { 0 } else { tenths(seen.volts / 10.0) },
             current: if sensed && seen.on { tenths(seen.amperes * 10.0) } else { 0 },
         });
+    }
+
+    /// Draws the time that a message takes: at least `least` and less than `spread` more, in milliseconds.
+    fn latency(&mut self, least: u64, spread: u64) -> Duration {
+        let drawn = Duration::from_millis(least + self.rng.below(spread));
+        if self.instant { Duration::ZERO } else { drawn }
     }
 
     fn schedule(&mut self, at: Duration, job: Job) {

@@ -4,7 +4,6 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -99,7 +98,7 @@ impl Thermostat {
         section: &str,
         wanted: Map<String, Value>,
     ) {
-        let latency = Duration::from_millis(40 + self.rng.below(160));
+        let latency = self.latency(40, 160);
         let at = in_order(&mut self.last_delivery, now.mono + latency, false);
         let delta = Delta { section: section.into(), wanted, origin, taken_at: now };
         self.schedule(at, Job::TakeDelta(Box::new(delta)));
@@ -147,7 +146,7 @@ impl Thermostat {
                     self.apply(now, &wanted, &command);
                 }
                 if !faults.drops_acks {
-                    let latency = Duration::from_millis(80 + self.rng.below(400)) + faults.ack_delay;
+                    let latency = self.latency(80, 400) + faults.ack_delay;
                     let at = in_order(&mut self.last_ack, now.mono + latency, faults.reorders);
                     self.schedule(at, Job::Report);
                 }
