@@ -22,6 +22,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 
 use super::*;
 use crate::client::Client;
+use crate::events::Events;
 use crate::monitor::Monitor;
 
 const KITCHEN: &str = "a0b1c2d3e4f6";
@@ -408,8 +409,9 @@ async fn a_preview_returns_the_message_or_the_refusal() {
     assert!(matches!(closed, Err(Error::Closed)), "{closed:?}");
 }
 
-#[test]
-fn statuses_reach_the_application_without_allocations() {
+/// Counts the allocations of a client for each of many statuses. `readers` streams deliver it, then the application looks at
+/// the thermostat, and keeps that view until the next status if `keeps`.
+fn allocations_of_a_status(readers: usize, keeps: bool) -> f64 {
     const STATUSES: u32 = 200;
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
@@ -434,19 +436,36 @@ fn statuses_reach_the_application_without_allocations() {
             [&[0x82, 126][..], &len.to_be_bytes(), &publish].concat()
         })
         .collect();
-    let mut events = client.events();
+    let mut streams: Vec<Events> = (0..readers).map(|_| client.events()).collect();
+    let mut kept = None;
     let mut take = |frames: &[Vec<u8>]| {
         runtime.block_on(async {
             for frame in frames {
                 tokio::io::AsyncWriteExt::write_all(&mut stream, frame).await.expect("a connection");
-                while !matches!(events.next().await.expect("an event"), Event::Device { .. }) {}
+                for events in &mut streams {
+                    while !matches!(events.next().await.expect("an event"), Event::Device { .. }) {}
+                }
                 let view = client.state(&kitchen()).expect("a thermostat");
                 assert!(view.state.setpoint().is_some());
+                kept = Some(view).filter(|_| keeps);
             }
         });
     };
     let (first, second) = frames.split_at(STATUSES as usize);
     take(first);
     let counted = allocation_counter::measure(|| take(second)).count_total;
-    assert_eq!(counted, 0, "allocations for {STATUSES} statuses");
+    counted as f64 / f64::from(STATUSES)
+}
+
+#[test]
+fn statuses_reach_the_application_without_allocations() {
+    assert_eq!(allocations_of_a_status(1, false), 0.0);
+    assert_eq!(allocations_of_a_status(3, false), 0.0, "streams share the snapshot");
+}
+
+#[test]
+fn a_state_that_the_application_keeps_is_copied_once_for_each_change() {
+    let counted = allocations_of_a_status(1, true);
+    assert!((1.0..=4.0).contains(&counted), "{counted} allocations for each status");
+    assert_eq!(allocations_of_a_status(3, true), counted, "streams share the snapshot");
 }

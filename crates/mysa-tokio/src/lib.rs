@@ -44,6 +44,14 @@
 //! [`Client`] can write; [`Monitor`] has no method that writes. Several clients, of several accounts, can run side by
 //! side in one process. The crates below are re-exported as [`proto`] and [`session`](mod@session).
 //!
+//! # Cost of a status
+//!
+//! Events carry the id of a thermostat and what has changed, not its state. The driver brings one snapshot of each
+//! thermostat up to date, which all handles and streams share: [`Client::state`] returns a [`DeviceView`] that refers to it.
+//! So a status causes no allocation, however many streams there are. If the application still holds the view from before,
+//! that one keeps its state, and the driver copies the state once for the change. [`Client::devices`] and
+//! [`Client::states`] allocate their collection.
+//!
 //! # Features
 //!
 //! - `tracing` (off by default): a span for each client, and events for its connections, service levels and verdicts.

@@ -17,7 +17,8 @@ use crate::events::{Events, Subscriber, subscription};
 use crate::resources::Gauges;
 use crate::token_file::TokenFileError;
 
-/// Snapshot of a thermostat of the account. Cheap to clone, because large parts are shared.
+/// Snapshot of a thermostat of the account. It does not change while the application holds it. Cheap to clone, because large
+/// parts are shared.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DeviceView {
