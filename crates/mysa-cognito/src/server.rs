@@ -5,11 +5,11 @@ use core::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use crypto_bigint::{U256, U3072};
+use crypto_bigint::U256;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use crate::srp::modp_group::{Element, generator_to, power};
+use crate::srp::modp_group::{Element, Number, generator_to, power};
 use crate::srp::{
     ClaimKey, SrpError, element, multiplier, number, private_key, scrambler, unpadded_hex, wide,
 };
@@ -21,7 +21,7 @@ pub struct Verifier {
     pool_name: String,
     user_id: String,
     salt: String,
-    verifier: U3072,
+    verifier: Number,
 }
 
 impl fmt::Debug for Verifier {
@@ -68,7 +68,7 @@ impl Verifier {
         let a = number("SRP_A", a)?;
         let a_element = element(&a)?;
         let secret = Zeroizing::new(wide(random));
-        let bits = u32::try_from(random.len()).unwrap_or(u32::MAX).saturating_mul(8).min(U3072::BITS);
+        let bits = u32::try_from(random.len()).unwrap_or(u32::MAX).saturating_mul(8).min(Number::BITS);
         let verifier = Element::new(&self.verifier);
         let b = (multiplier() * verifier + generator_to(&*secret, bits)).retrieve();
         let u = scrambler(&a, &b.to_be_bytes())?;
@@ -90,7 +90,7 @@ impl Verifier {
 pub struct Exchange {
     pool_name: String,
     user_id: String,
-    b: U3072,
+    b: Number,
     key: ClaimKey,
 }
 

@@ -9,12 +9,12 @@ use core::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use crypto_bigint::{NonZero, U256, U3072, U6144};
+use crypto_bigint::{NonZero, U256, U6144};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use self::modp_group::{Element, N, generator_to, power};
+use self::modp_group::{Element, N, Number, generator_to, power};
 
 /// Invalid value from the pool, for which no password proof is computed.
 ///
@@ -58,9 +58,9 @@ impl core::error::Error for SrpError {}
 /// # Ok::<(), &str>(())
 /// ```
 pub struct Ephemeral {
-    secret: Zeroizing<U3072>,
+    secret: Zeroizing<Number>,
     bits: u32,
-    public: U3072,
+    public: Number,
 }
 
 impl fmt::Debug for Ephemeral {
@@ -75,7 +75,7 @@ impl Ephemeral {
     pub fn new(random: &[u8]) -> Option<Self> {
         let bits = u32::try_from(random.len()).ok()?.checked_mul(8)?;
         // One byte less than N, so that adding `u x` later cannot overflow.
-        if bits > U3072::BITS - 8 || random.iter().all(|&byte| byte == 0) {
+        if bits > Number::BITS - 8 || random.iter().all(|&byte| byte == 0) {
             return None;
         }
         let secret = Zeroizing::new(wide(random));
@@ -112,7 +112,7 @@ impl Ephemeral {
         let base = b_element - multiplier() * generator_to(&*x, U256::BITS);
         let product: Zeroizing<crypto_bigint::U512> = Zeroizing::new(u.concatenating_mul(&*x));
         let exponent = Zeroizing::new(self.secret.wrapping_add(&product.resize()));
-        let bits = self.bits.max(crypto_bigint::U512::BITS).saturating_add(1).min(U3072::BITS);
+        let bits = self.bits.max(crypto_bigint::U512::BITS).saturating_add(1).min(Number::BITS);
         let mut shared = power(&base, &exponent, bits).retrieve();
         let key = ClaimKey::derive(&shared, &u);
         shared.zeroize();
@@ -130,7 +130,7 @@ impl fmt::Debug for ClaimKey {
 }
 
 impl ClaimKey {
-    pub(crate) fn derive(shared: &U3072, u: &U256) -> Self {
+    pub(crate) fn derive(shared: &Number, u: &U256) -> Self {
         let shared = Zeroizing::new(pad(&shared.to_be_bytes()));
         let prk = hmac(&pad(&u.to_be_bytes()), &[&shared]);
         let block = hmac(prk.as_slice(), &[b"Caldera Derived Key", &[1]]);
@@ -217,7 +217,7 @@ pub(crate) fn element(number: &[u8]) -> Result<Element, SrpError> {
     let modulus = NonZero::new(N).expect("N is not zero");
     // The value is public, so variable time is safe.
     let reduced = U6144::from_be_slice(&bytes).rem_vartime(&modulus);
-    if reduced == U3072::ZERO { Err(SrpError::PublicValueZero) } else { Ok(Element::new(&reduced)) }
+    if reduced == Number::ZERO { Err(SrpError::PublicValueZero) } else { Ok(Element::new(&reduced)) }
 }
 
 /// Parses a hexadecimal number with an even or odd number of digits.
@@ -256,7 +256,7 @@ pub(crate) fn pad(number: &[u8]) -> Vec<u8> {
     padded
 }
 
-pub(crate) fn unpadded_hex(number: &U3072) -> String {
+pub(crate) fn unpadded_hex(number: &Number) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let bytes = number.to_be_bytes();
     let nibbles = bytes.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15]);
@@ -268,13 +268,13 @@ pub(crate) fn unpadded_hex(number: &U3072) -> String {
 }
 
 /// Number from at most 384 big-endian bytes.
-pub(crate) fn wide(bytes: &[u8]) -> U3072 {
-    let mut full = Zeroizing::new([0; U3072::BYTES]);
-    let start = U3072::BYTES.saturating_sub(bytes.len());
+pub(crate) fn wide(bytes: &[u8]) -> Number {
+    let mut full = Zeroizing::new([0; Number::BYTES]);
+    let start = Number::BYTES.saturating_sub(bytes.len());
     for (to, from) in full.iter_mut().skip(start).zip(bytes) {
         *to = *from;
     }
-    U3072::from_be_slice(&*full)
+    Number::from_be_slice(&*full)
 }
 
 pub(crate) fn hmac(key: &[u8], parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {

@@ -1,11 +1,21 @@
 //! Group of the key exchange, with constant-time arithmetic.
+//!
+//! With `cfg(fuzzing)`, which only a fuzzer's `RUSTFLAGS` set, the group is a small one: a fuzzer would spend its time in
+//! the powers of 3072-bit numbers and find nothing there.
 
 use crypto_bigint::modular::{ConstMontyForm, ConstMontyParams};
-use crypto_bigint::{CtSelect as _, U3072, Uint, const_monty_params};
+use crypto_bigint::{CtSelect as _, Uint, const_monty_params};
 
+/// Number as wide as the modulus.
+#[cfg(not(fuzzing))]
+pub(crate) type Number = crypto_bigint::U3072;
+#[cfg(fuzzing)]
+pub(crate) type Number = crypto_bigint::U768;
+
+#[cfg(not(fuzzing))]
 const_monty_params!(
     Modulus,
-    U3072,
+    Number,
     "FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DD\
      EF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6F44C42E9A637ED6B0BFF5CB6F406B7ED\
      EE386BFB5A899FA5AE9F24117C4B1FE649286651ECE45B3DC2007CB8A163BF0598DA48361C55D39A69163FA8FD24CF5F\
@@ -17,11 +27,20 @@ const_monty_params!(
     "The 3072-bit MODP group of RFC 3526, group 15, which is the 3072-bit group of RFC 5054."
 );
 
+#[cfg(fuzzing)]
+const_monty_params!(
+    Modulus,
+    Number,
+    "FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DD\
+     EF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6F44C42E9A63A3620FFFFFFFFFFFFFFFF",
+    "The 768-bit group 1 of RFC 2409, which protects nothing."
+);
+
 /// Number modulo N, in Montgomery form.
-pub(crate) type Element = ConstMontyForm<Modulus, { U3072::LIMBS }>;
+pub(crate) type Element = ConstMontyForm<Modulus, { Number::LIMBS }>;
 
 /// The modulus N.
-pub(crate) const N: U3072 = *Modulus::PARAMS.modulus().as_ref();
+pub(crate) const N: Number = *Modulus::PARAMS.modulus().as_ref();
 
 /// `2^exponent`, from the lowest `bits` bits of the exponent. The generator is 2; RFC 5054 lists 5 for this size.
 ///
@@ -39,6 +58,6 @@ pub(crate) fn generator_to<const LIMBS: usize>(exponent: &Uint<LIMBS>, bits: u32
 }
 
 /// `base^exponent`, from the lowest `bits` bits of the exponent.
-pub(crate) fn power(base: &Element, exponent: &U3072, bits: u32) -> Element {
+pub(crate) fn power(base: &Element, exponent: &Number, bits: u32) -> Element {
     base.pow_amm_bounded_exp(exponent, bits)
 }
