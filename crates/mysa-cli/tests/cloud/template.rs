@@ -10,15 +10,22 @@ use crate::bench::{BEDROOM, Bench, LIVING};
 fn each_update_is_a_line_of_the_template() {
     let bench = Bench::signed_in();
     let template = "{name}: {room} °C {power} W {{{id}}}";
-    let ran = bench.watch_changes(&["living", "--count", "2", "--template", template]).ok();
-    assert_eq!(ran.out.lines().count(), 2, "{ran:?}");
-    for line in ran.out.lines() {
-        let rest = line.strip_prefix("Living room: ").unwrap();
-        let (room, rest) = rest.split_once(" °C ").unwrap();
-        let (power, id) = rest.split_once(" W ").unwrap();
-        assert!(room.parse::<f64>().is_ok() && power.parse::<f64>().is_ok(), "{line}");
-        assert_eq!(id, format!("{{{LIVING}}}"));
-    }
+    let has_power = || {
+        let ran = bench.watch_changes(&["living", "--count", "2", "--template", template]).ok();
+        assert_eq!(ran.out.lines().count(), 2, "{ran:?}");
+        let powers = ran.out.lines().map(|line| {
+            let rest = line.strip_prefix("Living room: ").unwrap();
+            let (room, rest) = rest.split_once(" °C ").unwrap();
+            let (power, id) = rest.split_once(" W ").unwrap();
+            assert!(room.parse::<f64>().is_ok(), "{line}");
+            assert_eq!(id, format!("{{{LIVING}}}"));
+            assert!(power == "-" || power.parse::<f64>().is_ok(), "{line}");
+            power != "-"
+        });
+        powers.collect::<Vec<_>>().contains(&true)
+    };
+    // A state of REST has no power. On a slow machine both lines may be of such states.
+    assert!((0..20).any(|_| has_power()), "no line has a power");
     // A Lite without rated watts has no known power.
     let args = ["watch", BEDROOM, "--count", "1", "--template", "{power_w}/{power_basis}/{fan}"];
     assert_eq!(bench.run(&args).ok().out, "-/unknown/-\n");
