@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 
-use mysa_sim::{CloudSpec, DeviceFault, Incident};
+use mysa_sim::{CloudSpec, DeviceFault, Endpoint, Fault, HttpFault, Incident};
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, HANG_SECONDS, KITCHEN, signal, wait_until};
@@ -360,6 +360,17 @@ fn an_account_that_cannot_sign_in_does_not_hold_up_the_others() {
         get(&at, "/healthz").starts_with("HTTP/1.1 200"),
         "a person has to act, and a restart does not help"
     );
+}
+
+#[test]
+fn a_request_before_the_thermostats_are_listed_can_be_repeated() {
+    let bench = three();
+    write_accounts(&bench, &file(&[("a", 1, BY_FILE)]));
+    bench.fault(Fault::Http(Endpoint::Rest, HttpFault::Hang));
+    let mut fleet = Fleet::start(&bench, &[]);
+    fleet.event("a runs", |event| event["account"] == "a" && event["state"] == "running");
+    let ran = set(&bench, &["a/kitchen", "--temp", "20"]).fails(8);
+    assert!(ran.err.contains("not listed yet; nothing was sent"), "{ran:?}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use mysa_config::FleetAccounts;
 use mysa_tokio::{DeviceId, Environment, Settings, Tls, Verdict};
 use tokio::sync::{Semaphore, watch};
@@ -393,6 +394,16 @@ impl Fleet {
             ));
         };
         let views = client.devices();
+        // Before the list is there, no name would match, and the request would seem to be wrong.
+        if views.is_empty() && !matches!(client.ready().now_or_never(), Some(Ok(()))) {
+            return Err(Failure::new(
+                Exit::Unreachable,
+                format!(
+                    "the thermostats of the account {} are not listed yet; nothing was sent",
+                    set.account
+                ),
+            ));
+        }
         let devices = views.iter().map(|view| (&view.id, view.name.as_deref().unwrap_or_default()));
         let id = resolve::find(&set.device, devices)?;
         Ok((Cloud::of(client, account.settings.email.clone()), id, wait))
