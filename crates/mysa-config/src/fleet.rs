@@ -49,6 +49,14 @@ pub struct FleetAccount {
     pub credential: Option<Credential>,
 }
 
+impl FleetAccount {
+    /// Account that signs in with a stored session alone.
+    #[must_use]
+    pub fn stored(name: &str, email: &str) -> Self {
+        Self { name: name.into(), email: email.into(), credential: None }
+    }
+}
+
 /// Source of the secret that an account signs in with. [`fmt::Debug`] shows no secret.
 #[derive(Clone, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a program has to handle each source of a secret")]

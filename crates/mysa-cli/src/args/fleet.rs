@@ -43,6 +43,14 @@ pub(crate) enum FleetAction {
     /// Serve the accounts together with workers on other machines, by NATS: each account at one worker at a time
     #[cfg(feature = "nats")]
     Worker(Box<FleetWorker>),
+    /// Manage the accounts that workers take from NATS, in place of an accounts file
+    #[cfg(feature = "nats")]
+    #[command(subcommand, after_help = help::FLEET_ACCOUNTS)]
+    Accounts(Box<AccountsAction>),
+    /// Make and list the keys that seal the accounts at NATS
+    #[cfg(feature = "nats")]
+    #[command(subcommand)]
+    Key(KeyAction),
     /// Print the events of all workers: the latest of each thermostat, then the new ones, as JSON lines
     #[cfg(feature = "nats")]
     Watch(Box<FleetWatch>),
@@ -59,6 +67,105 @@ pub(crate) struct FleetWatch {
     pub(crate) count: Option<u64>,
     #[command(flatten)]
     pub(crate) nats: NatsOptions,
+}
+
+/// Keys of a fleet.
+#[cfg(feature = "nats")]
+#[derive(Args, Debug)]
+pub(crate) struct KeySource {
+    /// File of the keys that seal the sessions of accounts at NATS, a line `ID BASE64` for each; the first one seals. Only its
+    /// owner may be able to read it
+    #[arg(long, env = "MYSA_FLEET_KEYS", value_name = "FILE")]
+    pub(crate) keys: Option<PathBuf>,
+    /// Command that prints what --keys would have, within a minute; sh runs it
+    #[arg(long, env = "MYSA_FLEET_KEY_COMMAND", value_name = "COMMAND", conflicts_with = "keys")]
+    pub(crate) key_command: Option<String>,
+}
+
+#[cfg(feature = "nats")]
+impl KeySource {
+    /// `true` if keys are named.
+    pub(crate) const fn is_named(&self) -> bool {
+        self.keys.is_some() || self.key_command.is_some()
+    }
+}
+
+#[cfg(feature = "nats")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyAction {
+    /// Make a key: print its line, or add it as the last line of a file
+    New {
+        /// Name of the key, at most 32 letters, digits, - and _ [default: the date]
+        #[arg(value_name = "ID")]
+        id: Option<String>,
+        /// File to add the key to; it is created if it does not exist
+        #[arg(long, env = "MYSA_FLEET_KEYS", value_name = "FILE")]
+        keys: Option<PathBuf>,
+    },
+    /// List the names of the keys
+    List {
+        #[command(flatten)]
+        source: KeySource,
+    },
+}
+
+#[cfg(feature = "nats")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccountsAction {
+    /// Add an account with its session: of `mysa login`, of a sign-in by password, or of a refresh token
+    Add(Box<AddAccount>),
+    /// Remove an account; its worker stops it
+    Remove {
+        /// Name of the account
+        #[arg(value_name = "NAME")]
+        account: String,
+        #[command(flatten)]
+        nats: NatsOptions,
+    },
+    /// List the accounts and the keys that seal them; with the keys, their e-mail addresses and sessions too
+    List {
+        #[command(flatten)]
+        nats: NatsOptions,
+        #[command(flatten)]
+        source: KeySource,
+    },
+    /// Seal every account again with the first key
+    Rotate {
+        #[command(flatten)]
+        nats: NatsOptions,
+        #[command(flatten)]
+        source: KeySource,
+    },
+}
+
+#[cfg(feature = "nats")]
+#[derive(Args, Debug)]
+pub(crate) struct AddAccount {
+    /// E-mail address of the account
+    #[arg(value_name = "EMAIL")]
+    pub(crate) email: String,
+    /// Name in commands, events and metrics [default: the e-mail address]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Replace the session of an account that is there
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// File with the password, which signs in once and is not stored
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Read the password from standard input
+    #[arg(long, conflicts_with = "password_file")]
+    pub(crate) password_stdin: bool,
+    /// Read a refresh token from standard input
+    #[arg(long, conflicts_with_all = ["password_file", "password_stdin"])]
+    pub(crate) refresh_token_stdin: bool,
+    /// Copies of the bucket in a cluster of NATS servers, when this command creates it
+    #[arg(long, env = "MYSA_FLEET_REPLICAS", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub(crate) replicas: u8,
+    #[command(flatten)]
+    pub(crate) nats: NatsOptions,
+    #[command(flatten)]
+    pub(crate) source: KeySource,
 }
 
 #[derive(Args, Debug)]
@@ -127,6 +234,8 @@ pub(crate) struct ServeOptions {
 pub(crate) struct FleetWorker {
     #[command(flatten)]
     pub(crate) nats: NatsOptions,
+    #[command(flatten)]
+    pub(crate) source: KeySource,
     /// Name of this worker [default: the name of the machine]
     #[arg(long, env = "MYSA_FLEET_WORKER", value_name = "NAME")]
     pub(crate) worker: Option<String>,

@@ -295,6 +295,21 @@ once, and decides every open command. SIGHUP reads the accounts file again.
 
 docs/FLEET.md has the set-up, the buckets, and what is guaranteed.";
 
+#[cfg(all(unix, feature = "nats"))]
+pub(super) const FLEET_ACCOUNTS: &str = "\
+Examples:
+  mysa fleet key new --keys keys.txt
+  mysa fleet accounts add ann@example.org --name north-12 --password-file ann \\
+      --nats tls://nats.example.org --keys keys.txt
+  mysa fleet worker --nats tls://nats.example.org --keys keys.txt > events.jsonl
+
+Each session is sealed for its account and fleet: NATS never has a token that can be
+read. Workers see at once what is added, replaced and removed.
+
+To change the key: mysa fleet key new --keys keys.txt; give the file to every worker
+and send each SIGHUP; move the new line to the top, for all again; then
+`mysa fleet accounts rotate`, and remove the old line when nothing is left.";
+
 #[cfg(unix)]
 pub(super) const FLEET_SET: &str = "\
 Examples:

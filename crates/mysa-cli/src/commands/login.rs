@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use mysa_config::normalize_account;
-use mysa_tokio::{ChallengeKind, ChallengeNeeded, NotReady, Revocation, Secret, TokenFile, TokenFileError};
+use mysa_tokio::{
+    ChallengeKind, ChallengeNeeded, NotReady, Revocation, Secret, StoredSession, TokenFile, TokenFileError,
+};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -85,6 +87,26 @@ pub(crate) async fn login(
     terminal.say(format!("signed in as {account}; thermostats: {count}"));
     terminal.say(format!("the session is stored in {path}; the password is not stored"));
     Ok(())
+}
+
+/// Signs in by password, and returns the session instead of storing it.
+pub(crate) async fn session_of(
+    terminal: &Terminal,
+    context: &Context,
+    email: &str,
+    password: &str,
+) -> Result<StoredSession> {
+    let mut settings = context.settings();
+    settings.live_reports = false;
+    let builder = context.builder(settings)?.password(email, Secret::from(password));
+    let cloud = Cloud::start(builder, email.to_owned(), &context.open_clients)?;
+    terminal.progress("signing in");
+    let signed_in = wait_until_signed_in(context, &cloud, terminal).await;
+    terminal.progress("");
+    signed_in?;
+    let stored = cloud.client.stored_session();
+    cloud.close(terminal).await;
+    stored.ok_or_else(|| Failure::new(Exit::Failed, "the cloud returned no session"))
 }
 
 /// Stores the session.

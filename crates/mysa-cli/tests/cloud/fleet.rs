@@ -412,9 +412,9 @@ fn an_accounts_file_and_a_socket_are_checked_before_anything_starts() {
     assert!(ran.err.contains("accounts.toml: line 7, column 8: duplicate account one"), "{ran:?}");
     run(&["check", "--accounts", "accounts.toml"]).fails(2);
     let path = bench.home.write("accounts.toml", file(&[("one", 1, BY_FILE)]));
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     let ran = run(&["--accounts", "accounts.toml"]).fails(1);
-    assert!(ran.err.contains("can be read by others (mode 640)") && ran.err.contains("chmod 600"), "{ran:?}");
+    assert!(ran.err.contains("can be read by others (mode 644)") && ran.err.contains("chmod 600"), "{ran:?}");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     for args in [
         &["--start-rate", "0"][..],

@@ -314,7 +314,7 @@ fn what_cannot_work_is_refused_with_its_reason() {
     let with = ["--accounts", "accounts.toml", "--nats", &url];
     for (args, code, text) in [
         (&["--accounts", "accounts.toml"][..], 2, "name it with --nats"),
-        (&["--nats", &url], 2, "name it with --accounts"),
+        (&["--nats", &url], 2, "name their file with --accounts"),
         (&["--accounts", "long.toml", "--nats", &url], 2, "too long for a fleet on NATS"),
         (
             &["--accounts", "accounts.toml", "--nats", "nats://127.0.0.1:1"],

@@ -20,6 +20,8 @@ mod files;
 #[cfg(unix)]
 mod fleet;
 #[cfg(all(unix, feature = "nats"))]
+mod fleet_accounts;
+#[cfg(all(unix, feature = "nats"))]
 mod fleet_worker;
 mod history;
 mod hold;

@@ -5,13 +5,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mysa_config::FleetAccount;
+#[cfg(feature = "nats")]
+use mysa_fleet::AccountId;
+#[cfg(feature = "nats")]
+use mysa_tokio::StoredSession;
 use mysa_tokio::{Changes, Client, DeviceId, Event, Level, TokenFile};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, SemaphorePermit, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::accounts;
 use super::fleet::Shared;
 use super::stream::event;
+#[cfg(feature = "nats")]
+use super::{nats, registry::Registry};
 use crate::commands::bridge::log::Severity;
 use crate::output::record::Record;
 use crate::output::view;
@@ -77,11 +83,26 @@ struct State {
     client: Option<Client>,
     /// `true` once it has a task.
     has_task: bool,
+    /// Session that is known to be kept at NATS.
+    #[cfg(feature = "nats")]
+    kept: Option<StoredSession>,
+    /// Why the session is not kept.
+    #[cfg(feature = "nats")]
+    not_kept: Option<String>,
 }
 
 impl Account {
     pub(super) fn new(settings: FleetAccount, sessions: PathBuf, owner: Option<u64>) -> Self {
-        let state = Mutex::new(State { stage: Stage::Waiting, why: None, client: None, has_task: false });
+        let state = Mutex::new(State {
+            stage: Stage::Waiting,
+            why: None,
+            client: None,
+            has_task: false,
+            #[cfg(feature = "nats")]
+            kept: None,
+            #[cfg(feature = "nats")]
+            not_kept: None,
+        });
         Self { settings, sessions, owner, state, stop: watch::Sender::new(Stop::No) }
     }
 
@@ -136,6 +157,10 @@ impl Account {
         let client = self.lock().client.take();
         if let Some(client) = client {
             close(&client, &mut stopped).await;
+            #[cfg(feature = "nats")]
+            if *stopped.borrow() == Stop::InOrder {
+                self.keep(&shared, &client).await;
+            }
             if let Some(failure) = client.store_failure() {
                 self.warn(&shared, &format!("the session cannot be stored: {failure}"));
             }
@@ -163,7 +188,8 @@ impl Account {
     /// Starts the client and reports its events until it ends.
     async fn serve_once(&self, shared: &Shared) -> Result<()> {
         let file = TokenFile::new(&self.sessions, &self.settings.email);
-        if self.settings.credential.is_none() && !file.path().exists() {
+        let is_sealed = shared.is_sealed();
+        if !is_sealed && self.settings.credential.is_none() && !file.path().exists() {
             // Without its turn, which another account can use.
             accounts::start(&self.settings, &file, "").await?;
         }
@@ -171,13 +197,18 @@ impl Account {
             self.enter(shared, Stage::Waiting, None).await;
         }
         let mut turn = Some(shared.starts.turn(shared).await);
-        let start = accounts::start(&self.settings, &file, &shared.environment.pool.client_id).await?;
+        let mut builder =
+            Client::builder(shared.environment.clone()).settings(shared.session_settings()).tls(&shared.tls);
+        #[cfg(feature = "nats")]
+        if let Some((registry, account)) = self.registry(shared) {
+            let kept = registry.load(&account).await?;
+            builder = builder.stored(kept.session, None);
+        }
+        if !is_sealed {
+            let start = accounts::start(&self.settings, &file, &shared.environment.pool.client_id).await?;
+            builder = builder.token_file(file).stored(start.stored, start.password);
+        }
         self.enter(shared, Stage::Starting, None).await;
-        let mut builder = Client::builder(shared.environment.clone())
-            .settings(shared.session_settings())
-            .tls(&shared.tls)
-            .token_file(file)
-            .stored(start.stored, start.password);
         if let Some(address) = shared.connect_to {
             builder = builder.connect_to(address);
         }
@@ -190,8 +221,14 @@ impl Account {
             let _ = timeout(START_LIMIT, client.ready()).await;
         };
         let mut ready = std::pin::pin!(ready);
+        let mut keep = interval(KEEP_INTERVAL);
+        keep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                _ = keep.tick(), if is_sealed => {
+                    #[cfg(feature = "nats")]
+                    self.keep(shared, &client).await;
+                }
                 () = &mut ready, if turn.is_some() => {
                     turn = None;
                     self.enter(shared, Stage::Running, None).await;
@@ -204,6 +241,40 @@ impl Account {
         }
         self.lock().client = None;
         Err(Failure::new(Exit::Failed, "the client has ended; starting it again"))
+    }
+
+    /// Where the session of the account is kept at NATS, if it is.
+    #[cfg(feature = "nats")]
+    fn registry<'a>(&self, shared: &'a Shared) -> Option<(&'a Registry, AccountId)> {
+        let registry = shared.worker.as_ref()?.registry.as_ref()?;
+        Some((registry, nats::token(self.name()).and_then(|token| AccountId::new(&token).ok())?))
+    }
+
+    /// Writes the session of a client to NATS if it is another than was written last: the cloud may accept only the
+    /// newest token.
+    #[cfg(feature = "nats")]
+    async fn keep(&self, shared: &Shared, client: &Client) {
+        let (Some((registry, account)), Some(session)) = (self.registry(shared), client.stored_session())
+        else {
+            return;
+        };
+        if self.lock().kept.as_ref() == Some(&session) {
+            return;
+        }
+        let why = match timeout(KEEP_LIMIT, registry.save(&account, &session)).await {
+            Ok(Ok(_)) => {
+                let mut state = self.lock();
+                (state.kept, state.not_kept) = (Some(session), None);
+                return;
+            }
+            Ok(Err(failure)) => failure.to_string(),
+            Err(_) => "NATS does not answer".to_owned(),
+        };
+        let text = format!("the session cannot be written to NATS: {why}");
+        let before = self.lock().not_kept.replace(text.clone());
+        if before.as_ref() != Some(&text) {
+            self.warn(shared, &text);
+        }
     }
 
     async fn enter(&self, shared: &Shared, stage: Stage, why: Option<String>) {
@@ -229,7 +300,11 @@ impl Account {
                 let reason = describe_reason(service.reason);
                 if service.level == Level::SignInNeeded {
                     let email = &self.settings.email;
-                    self.warn(shared, &format!("sign-in needed: {reason}; run `mysa login {email}`"));
+                    let what = match shared.is_sealed() {
+                        true => format!("`mysa fleet accounts add {email} --name {} --replace`", self.name()),
+                        false => format!("`mysa login {email}`"),
+                    };
+                    self.warn(shared, &format!("sign-in needed: {reason}; run {what}"));
                 }
                 let mut record = self.event("service");
                 record.put("service", service.level.to_string()).put("reason", reason);
@@ -303,6 +378,11 @@ async fn close(client: &Client, stopped: &mut watch::Receiver<Stop>) {
 
 /// Shortest pause before an account that could not be started is tried again; the longest is twice as long.
 const RETRY: Duration = Duration::from_secs(15);
+/// Time between two looks whether a session at NATS has to be written.
+const KEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// Time limit for writing a session to NATS.
+#[cfg(feature = "nats")]
+const KEEP_LIMIT: Duration = Duration::from_secs(10);
 /// Time after which the turn of an account passes on, although it is not signed in.
 const START_LIMIT: Duration = Duration::from_secs(60);
 

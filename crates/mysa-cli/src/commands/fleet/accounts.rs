@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -19,32 +20,41 @@ use crate::support::exit::{Exit, Failure, Result};
 /// # Errors
 /// Others can read the file, or it is invalid; the text names the line.
 pub(super) fn load(path: &Path) -> Result<FleetAccounts> {
-    let shown = path.display();
-    let failed = |error| Failure::new(Exit::Failed, format!("cannot read --accounts {shown}: {error}"));
-    let mut file = fs::File::open(path).map_err(failed)?;
-    // Checked on the open file, so that it cannot be exchanged between check and read.
-    check_owner_only(&file, path)?;
-    let mut text = Zeroizing::new(String::new());
-    file.read_to_string(&mut text).map_err(failed)?;
-    FleetAccounts::parse(&text).map_err(|error| Failure::usage(format!("{shown}: {error}")))
+    let text = read_private(path, "--accounts", "may hold tokens")?;
+    FleetAccounts::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }
 
-fn check_owner_only(file: &fs::File, path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    let metadata = file.metadata().map_err(|error| Failure::from((Exit::Failed, error)))?;
+/// Reads a file of secrets.
+///
+/// # Errors
+/// It cannot be read, or others can read it.
+pub(super) fn read_private(path: &Path, option: &str, why: &str) -> Result<Zeroizing<String>> {
+    let shown = path.display();
+    let failed = |error| Failure::new(Exit::Failed, format!("cannot read {option} {shown}: {error}"));
+    let mut file = fs::File::open(path).map_err(failed)?;
+    // Checked on the open file, so that it cannot be exchanged between check and read.
+    let metadata = file.metadata().map_err(failed)?;
     let mode = metadata.permissions().mode() & 0o777;
     // A pipe, such as that of `--accounts <(…)`, has the permissions of its process.
-    if !metadata.is_file() || mode & 0o077 == 0 {
-        return Ok(());
+    if metadata.is_file() && !is_private(mode, metadata.uid()) {
+        return Err(Failure::new(
+            Exit::Failed,
+            format!(
+                "{option} {shown} can be read by others (mode {mode:03o}), and {why}; run: chmod 600 {shown}"
+            ),
+        ));
     }
-    let path = path.display();
-    Err(Failure::new(
-        Exit::Failed,
-        format!(
-            "--accounts {path} can be read by others (mode {mode:03o}), and may hold tokens; run: chmod 600 {path}"
-        ),
-    ))
+    // With its length at once: a text that grows leaves copies of its secrets behind.
+    let length = usize::try_from(metadata.len()).unwrap_or_default();
+    let mut text = Zeroizing::new(String::with_capacity(length.saturating_add(1)));
+    file.read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
+}
+
+/// `true` if only the owner can read a file. A file of root may be readable by its group: so a container gets its secrets,
+/// and the one who made it chose the group.
+const fn is_private(mode: u32, owner: u32) -> bool {
+    mode & 0o077 == 0 || (owner == 0 && mode & 0o037 == 0)
 }
 
 /// Start of a session, and the password to use once if the session is refused.
@@ -70,7 +80,7 @@ pub(super) async fn start(account: &FleetAccount, file: &TokenFile, client_id: &
             };
             Some(Secret::from(blocking(read).await?.as_str()))
         }
-        Some(Credential::PasswordCommand(words)) => Some(ask(words).await?),
+        Some(Credential::PasswordCommand(words)) => Some(ask(words, "password command").await?),
     };
     let stored = match (stored, &account.credential, &password) {
         (Some(stored), ..) => stored,
@@ -98,15 +108,15 @@ async fn blocking<T: Send + 'static>(what: impl FnOnce() -> Result<T> + Send + '
 
 /// Time limit of a password command.
 const COMMAND_LIMIT: Duration = Duration::from_secs(60);
-/// Maximum length of the output of a password command, in bytes.
-const MAX_PASSWORD: u64 = 4_096;
+/// Maximum length of the output of a command, in bytes.
+const MAX_OUTPUT: u64 = 4_096;
 /// Pause between two looks whether a command has ended that has closed its output.
 const EXIT_PAUSE: Duration = Duration::from_millis(20);
 
-/// Runs a password command and returns the password: its output without the final newline.
-async fn ask(words: &[String]) -> Result<Secret> {
+/// Runs a command that prints a secret, and returns its output without the final newline.
+pub(super) async fn ask(words: &[String], role: &str) -> Result<Secret> {
     let name = words.first().cloned().unwrap_or_default();
-    let failed = |what: &str| Failure::new(Exit::SignIn, format!("the password command '{name}' {what}"));
+    let failed = |what: &str| Failure::new(Exit::SignIn, format!("the {role} '{name}' {what}"));
     let mut command = Command::new(&name);
     // What it reports may repeat a secret, and the log is no place for it.
     command.args(words.iter().skip(1)).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -114,7 +124,7 @@ async fn ask(words: &[String]) -> Result<Secret> {
     let Some(output) = child.0.stdout.take() else { return Err(failed("has no output")) };
     let read = tokio::task::spawn_blocking(move || {
         let mut text = Zeroizing::new(Vec::new());
-        output.take(MAX_PASSWORD + 1).read_to_end(&mut text).map(|_| text)
+        output.take(MAX_OUTPUT + 1).read_to_end(&mut text).map(|_| text)
     });
     let deadline = Instant::now() + COMMAND_LIMIT;
     let slow = || failed(&format!("did not end within {} s", COMMAND_LIMIT.as_secs()));
@@ -135,7 +145,7 @@ async fn ask(words: &[String]) -> Result<Secret> {
     let text = std::str::from_utf8(&text).map_err(|_| failed("printed no UTF-8"))?;
     match without_final_newline(text) {
         "" => Err(failed("printed nothing")),
-        long if long.len() as u64 > MAX_PASSWORD => Err(failed("printed more than 4096 bytes")),
+        long if long.len() as u64 > MAX_OUTPUT => Err(failed("printed more than 4096 bytes")),
         password => Ok(Secret::from(password)),
     }
 }
@@ -154,9 +164,25 @@ impl Drop for Killed {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_file_of_secrets_is_for_its_owner_and_one_of_root_for_its_group_too() {
+        for (mode, owner, expected) in [
+            (0o600, 1000, true),
+            (0o400, 0, true),
+            (0o640, 1000, false),
+            (0o640, 0, true),
+            (0o440, 0, true),
+            (0o660, 0, false),
+            (0o644, 0, false),
+            (0o604, 1000, false),
+        ] {
+            assert_eq!(is_private(mode, owner), expected, "{mode:o} {owner}");
+        }
+    }
+
     async fn asked(script: &str) -> Result<String> {
         let words = ["sh", "-c", script].map(str::to_owned);
-        ask(&words).await.map(|secret| secret.expose().to_owned())
+        ask(&words, "password command").await.map(|secret| secret.expose().to_owned())
     }
 
     #[tokio::test]
@@ -171,7 +197,23 @@ mod tests {
             let error = asked(script).await.unwrap_err().to_string();
             assert!(error.contains(expected) && !error.contains("canary"), "{error}");
         }
-        let error = ask(&["/no/such/program".to_owned()]).await.unwrap_err().to_string();
+        let error = ask(&["/no/such/program".to_owned()], "password command").await.unwrap_err().to_string();
         assert!(error.contains("cannot be started"), "{error}");
+    }
+
+    #[test]
+    fn a_file_of_secrets_is_for_its_owner_or_a_group_that_root_chose() {
+        for (mode, owner, expected) in [
+            (0o600, 1_000, true),
+            (0o400, 0, true),
+            (0o640, 1_000, false),
+            (0o440, 0, true),
+            (0o640, 0, true),
+            (0o660, 0, false),
+            (0o444, 0, false),
+            (0o441, 0, false),
+        ] {
+            assert_eq!(is_private(mode, owner), expected, "{mode:o} of {owner}");
+        }
     }
 }

@@ -48,6 +48,15 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// `true` if the sessions of the accounts are at NATS.
+    pub(super) fn is_sealed(&self) -> bool {
+        #[cfg(feature = "nats")]
+        let is_sealed = self.worker.as_ref().is_some_and(|worker| worker.registry.is_some());
+        #[cfg(not(feature = "nats"))]
+        let is_sealed = false;
+        is_sealed
+    }
+
     /// Random time up to `most`. Without random numbers, which no system lacks, it is half of that.
     pub(super) fn jitter(&self, most: Duration) -> Duration {
         let mut bytes = [0; 4];

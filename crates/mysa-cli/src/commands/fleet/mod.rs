@@ -9,11 +9,15 @@ mod control;
 mod events;
 #[expect(clippy::module_inception, reason = "the fleet itself is one part of the command")]
 mod fleet;
+#[cfg(feature = "nats")]
+mod keys;
 mod metrics;
 #[cfg(feature = "nats")]
 mod nats;
 #[cfg(feature = "nats")]
 mod owned;
+#[cfg(feature = "nats")]
+mod registry;
 #[cfg(feature = "nats")]
 mod remote;
 #[cfg(feature = "nats")]
@@ -31,6 +35,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mysa_config::{Credential, FleetAccounts};
+#[cfg(feature = "nats")]
+use mysa_fleet::Bucket;
 use mysa_tokio::Tls;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -41,9 +47,9 @@ use self::account::Starts;
 use self::control::Control;
 use self::fleet::{Fleet, Shared};
 use self::metrics::{Monitor, TURN_INTERVAL};
-#[cfg(feature = "nats")]
-use self::nats::Nats;
 use self::stream::Stream;
+#[cfg(feature = "nats")]
+use self::{nats::Nats, registry::Registry};
 use crate::args::fleet::{Fleet as Args, FleetAction, FleetOptions, ServeOptions};
 use crate::commands::bridge::log::{Format, Log, Severity};
 use crate::output::record::{self, Record, Value, printable};
@@ -65,12 +71,29 @@ pub(crate) async fn run(terminal: &Terminal, context: &Context, args: &Args) -> 
         Some(FleetAction::Watch(args)) => events::watch(terminal, args).await,
         #[cfg(feature = "nats")]
         Some(FleetAction::Worker(worker)) => {
-            let accounts = accounts_path(&args.options)?;
+            let accounts = match (worker.source.is_named(), &args.options.accounts) {
+                (true, None) => None,
+                (true, Some(_)) => {
+                    return Err(Failure::usage(
+                        "name either an accounts file with --accounts, or the keys of the accounts at NATS with --keys",
+                    ));
+                }
+                (false, None) => {
+                    return Err(Failure::usage(
+                        "the accounts are missing: name their file with --accounts, or the keys of those at NATS with --keys",
+                    ));
+                }
+                (false, Some(path)) => Some(path.as_path()),
+            };
             serve(terminal, context, accounts, &worker.serve, &control(), Some(worker)).await
         }
+        #[cfg(feature = "nats")]
+        Some(FleetAction::Accounts(action)) => registry::run(terminal, context, action).await,
+        #[cfg(feature = "nats")]
+        Some(FleetAction::Key(action)) => keys::run(terminal, action).await,
         None => {
             let options = &args.options;
-            serve(terminal, context, accounts_path(options)?, &options.serve, &control(), None).await
+            serve(terminal, context, Some(accounts_path(options)?), &options.serve, &control(), None).await
         }
     }
 }
@@ -214,7 +237,7 @@ impl Owner {
 async fn serve(
     terminal: &Terminal,
     context: &Context,
-    path: &Path,
+    path: Option<&Path>,
     options: &ServeOptions,
     control: &Path,
     worker: Option<&WorkerArgs>,
@@ -235,7 +258,7 @@ async fn serve(
     }
     let metrics = options.metrics.as_deref().map(str::parse).transpose();
     let metrics = metrics.map_err(|error| Failure::usage(format!("invalid --metrics: {error}")))?;
-    let file = accounts::load(path)?;
+    let file = path.map(accounts::load).transpose()?.unwrap_or_default();
     raise_open_files();
     let format = if options.log_format == "json" { Format::Json } else { Format::Text };
     // Standard output is for the events alone.
@@ -256,8 +279,16 @@ async fn serve(
         Some(args) => {
             let missing = || Failure::usage("the NATS server is missing: name it with --nats");
             let url = args.nats.nats.as_deref().ok_or_else(missing)?;
+            // Before the connection, which a missing key does not need.
+            let keys = match args.source.is_named() {
+                true => Some(keys::load(&args.source).await?),
+                false => None,
+            };
             let nats = Nats::connect(url, &args.nats).await?;
-            let access = worker::Access::new(nats);
+            let mut access = worker::Access::new(nats);
+            if let Some(keys) = keys {
+                access.registry = Some(Registry::open(&access.nats, args.replicas.into(), keys).await?);
+            }
             stream.publish_to(Arc::clone(&access.events));
             Some(access)
         }
@@ -293,7 +324,10 @@ async fn serve(
         None => None,
     };
     let say = |severity, event, message: &str| fleet.shared().log.say(severity, event, message);
-    let count = file.accounts.len();
+    let count = match path {
+        Some(_) => file.accounts.len().to_string(),
+        None => "those at NATS".to_owned(),
+    };
     say(
         Severity::Info,
         "started",
@@ -309,7 +343,13 @@ async fn serve(
     let why = loop {
         tokio::select! {
             failure = &mut stop => break Err(failure),
-            _ = hangup.recv() => reload(&fleet, path, &context.paths.sessions, &owner)?,
+            _ = hangup.recv() => match path {
+                Some(path) => reload(&fleet, path, &context.paths.sessions, &owner)?,
+                None => {
+                    #[cfg(feature = "nats")]
+                    reload_keys(&fleet, worker).await?;
+                }
+            },
             ended = owner.ended() => break ended,
             _ = turn.tick() => fleet.turn(),
             result = &mut ended => {
@@ -359,7 +399,11 @@ async fn start_worker(
     let (name, settings) = (worker::name(args.worker.as_deref())?, worker::settings(args)?);
     let offer = watch::Sender::new(worker::offer(file.clone(), sessions)?);
     let drain = watch::Sender::new(false);
-    let store = store::Store::open(&access.nats, args.replicas.into()).await?;
+    let mut buckets = store::SHARED.to_vec();
+    if access.registry.is_some() {
+        buckets.push(Bucket::Accounts);
+    }
+    let store = store::Store::open(&access.nats, args.replicas.into(), &buckets).await?;
     events::open(&access.nats, args.replicas.into()).await?;
     let events = Arc::clone(&access.events);
     let publishing = tokio::spawn(Arc::clone(&events).run());
@@ -374,6 +418,26 @@ async fn start_worker(
     };
     let task = tokio::spawn(worker::run(parts));
     Ok(Owner::Worker { offer, drain, task, events, publishing })
+}
+
+/// Reads the keys again. Invalid ones change nothing.
+#[cfg(feature = "nats")]
+async fn reload_keys(fleet: &Fleet, worker: Option<&WorkerArgs>) -> Result<()> {
+    let registry = fleet.shared().worker.as_ref().and_then(|access| access.registry.as_ref());
+    let (Some(registry), Some(args)) = (registry, worker) else { return Ok(()) };
+    let log = &fleet.shared().log;
+    match keys::load(&args.source).await {
+        Ok(keys) => {
+            let message =
+                format!("fleet: keys read again; '{}' seals; keys: {}", keys.newest(), keys.ids().count());
+            registry.replace_keys(keys);
+            log.say(Severity::Info, "reloaded", &message)
+        }
+        Err(failure) => {
+            let message = format!("fleet: the keys stay as they are: {failure}");
+            log.say(Severity::Error, "reload_failed", &message)
+        }
+    }
 }
 
 /// Reads the accounts file again. An invalid one changes nothing.

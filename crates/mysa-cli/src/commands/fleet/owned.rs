@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use mysa_fleet::{Decision, Outcome};
+use mysa_tokio::StoredSession;
 
 use super::account::{Account, Stop};
 use super::ask::{self, Set};
@@ -22,6 +23,17 @@ impl Fleet {
             members.leaving.push(Arc::downgrade(&before));
         }
         self.run_new(&mut members);
+    }
+
+    /// `true` if the client of an account uses a session that this one at NATS replaces.
+    pub(super) fn is_replaced(&self, name: &str, session: &StoredSession) -> bool {
+        let account = self.members().accounts.get(name).cloned();
+        let used = account.and_then(|account| account.client()).and_then(|client| client.stored_session());
+        // What the client itself has written is not newer than what it has.
+        used.is_some_and(|used| {
+            let is_other = session.refresh_token != used.refresh_token;
+            is_other && session.refresh_token.is_some() && session.may_replace(&used)
+        })
     }
 
     /// Starts the client of an account again, with other settings, if it runs here.

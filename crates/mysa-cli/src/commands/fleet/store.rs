@@ -19,8 +19,8 @@ use tokio::time::{sleep, timeout};
 use super::nats::Nats;
 use crate::support::exit::{Exit, Failure, Result};
 
-/// Buckets that the workers share. The accounts are in the accounts file of each worker.
-const SHARED: [Bucket; 3] = [Bucket::Workers, Bucket::Claims, Bucket::Verdicts];
+/// Buckets of workers that have the accounts from a file.
+pub(super) const SHARED: [Bucket; 3] = [Bucket::Workers, Bucket::Claims, Bucket::Verdicts];
 /// Time for which a repeat of a command gets the first verdict.
 const VERDICT_LIFE: Duration = Duration::from_secs(24 * 3_600);
 /// Maximum length of a value, in bytes.
@@ -49,20 +49,20 @@ pub(super) enum Seen {
 pub(super) struct Store {
     nats: Nats,
     context: Context,
-    buckets: [kv::Store; SHARED.len()],
+    buckets: Vec<(Bucket, kv::Store)>,
 }
 
 type Answered<T> = std::result::Result<T, ()>;
 
 impl Store {
-    /// Opens the buckets, and creates those that are missing.
+    /// Opens these buckets, and creates those that are missing.
     ///
     /// # Errors
     /// JetStream is off or not permitted, or a bucket would lose entries that the workers need.
-    pub(super) async fn open(nats: &Nats, replicas: usize) -> Result<Self> {
+    pub(super) async fn open(nats: &Nats, replicas: usize, buckets: &[Bucket]) -> Result<Self> {
         let context = jetstream::new(nats.client.clone());
         let mut opened = Vec::new();
-        for bucket in SHARED {
+        for &bucket in buckets {
             let name = nats.bucket(bucket.name());
             let failed = |error: String| {
                 Failure::new(
@@ -91,25 +91,47 @@ impl Store {
                     status.max_age()
                 )));
             }
-            opened.push(store);
+            opened.push((bucket, store));
         }
-        let buckets = opened.try_into().map_err(|_| Failure::new(Exit::Failed, "a bucket is missing"))?;
-        Ok(Self { nats: nats.clone(), context, buckets })
+        Ok(Self { nats: nats.clone(), context, buckets: opened })
     }
 
     fn bucket(&self, bucket: Bucket) -> Option<&kv::Store> {
-        let at = SHARED.iter().position(|shared| *shared == bucket)?;
-        self.buckets.get(at)
+        self.buckets.iter().find(|(known, _)| *known == bucket).map(|(_, store)| store)
     }
 
     /// Carries out an operation.
     pub(super) async fn carry_out(&self, operation: Operation) -> Answer {
-        let Some(store) = self.bucket(operation.bucket) else { return Answer::Lost };
-        let answer = self.act(store, &operation.key, operation.action);
-        timeout(LIMIT, answer).await.unwrap_or(Answer::Lost)
+        self.act(operation.bucket, &operation.key, operation.action).await
     }
 
-    async fn act(&self, store: &kv::Store, key: &str, action: Action) -> Answer {
+    /// Carries out an action on a key.
+    pub(super) async fn act(&self, bucket: Bucket, key: &str, action: Action) -> Answer {
+        let Some(store) = self.bucket(bucket) else { return Answer::Lost };
+        timeout(LIMIT, self.answer(store, key, action)).await.unwrap_or(Answer::Lost)
+    }
+
+    /// Reads the newest entry of each key of a bucket, deleted ones too.
+    pub(super) async fn all(&self, bucket: Bucket) -> Answered<Vec<Entry>> {
+        let store = self.bucket(bucket).ok_or(())?;
+        let (mut messages, pending) = timeout(LIMIT, self.follow(store, ">")).await.map_err(drop)??;
+        let mut entries = Vec::new();
+        let mut is_complete = pending == 0;
+        while !is_complete {
+            let next = timeout(LIMIT, messages.next()).await.map_err(drop)?.ok_or(())?;
+            let (entry, pending) = shown(store, &next.map_err(drop)?)?;
+            entries.push(entry);
+            is_complete = pending == 0;
+        }
+        Ok(entries)
+    }
+
+    /// Latest error that the server reported, as a part of a message.
+    pub(super) fn why(&self) -> String {
+        self.nats.why()
+    }
+
+    async fn answer(&self, store: &kv::Store, key: &str, action: Action) -> Answer {
         match action {
             Action::Create { value } => match self.write(store, key, Some(value.clone()), 0).await {
                 // A deleted key has a marker, at whose revision it is created again.
@@ -190,10 +212,12 @@ impl Store {
         Ok((consumer.messages().await.map_err(drop)?, pending))
     }
 
-    /// Watches the buckets that decide on ownership, until the tasks are dropped.
+    /// Watches the buckets that decide on ownership, and that of the accounts if it is open, until the tasks are dropped.
     pub(super) fn watch(&self, seen: &mpsc::Sender<Seen>) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        for bucket in [Bucket::Workers, Bucket::Claims] {
+        let watched =
+            self.buckets.iter().map(|(bucket, _)| *bucket).filter(|bucket| *bucket != Bucket::Verdicts);
+        for bucket in watched {
             let (store, seen) = (self.clone(), seen.clone());
             tasks.spawn(async move {
                 let mut connections = store.nats.connections.clone();
@@ -288,7 +312,7 @@ mod tests {
     async fn open(server: &NatsServer) -> Store {
         let options = Options::parse_from(["x"]).nats;
         let nats = Nats::connect(&server.url(), &options).await.unwrap();
-        Store::open(&nats, 1).await.unwrap()
+        Store::open(&nats, 1, &SHARED).await.unwrap()
     }
 
     /// Shows what a watch of the claims shows until it is synchronized.
@@ -312,7 +336,7 @@ mod tests {
     }
 
     async fn act(store: &Store, key: &str, action: Action) -> Answer {
-        store.act(store.bucket(Bucket::Claims).unwrap(), key, action).await
+        store.act(Bucket::Claims, key, action).await
     }
 
     fn create(value: &str) -> Action {
@@ -378,7 +402,7 @@ mod tests {
         let nats = Nats::connect(&server.url(), &options).await.unwrap();
         let config = config(&nats.bucket("claims"), Duration::from_secs(600), 1);
         jetstream::new(nats.client.clone()).create_stream(config).await.unwrap();
-        let error = Store::open(&nats, 1).await.unwrap_err().to_string();
+        let error = Store::open(&nats, 1, &SHARED).await.unwrap_err().to_string();
         assert!(error.contains("forgets its entries") && error.contains("KV_mysa-fleet-claims"), "{error}");
     }
 }

@@ -26,6 +26,7 @@ use super::ask::{self, Ask, Set};
 use super::events::Publisher;
 use super::fleet::{Bounds, Fleet};
 use super::nats::{Nats, token};
+use super::registry::Registry;
 use super::remote::{EXPIRES, NOT_TAKEN, UNKNOWN};
 use super::store::{Seen, Store};
 use crate::commands::bridge::log::Severity;
@@ -39,11 +40,13 @@ pub(super) struct Access {
     pub(super) nats: Nats,
     pub(super) status: Arc<Status>,
     pub(super) events: Arc<Publisher>,
+    /// Accounts at NATS. `None` if they are in a file.
+    pub(super) registry: Option<Registry>,
 }
 
 impl Access {
     pub(super) fn new(nats: Nats) -> Self {
-        Self { events: Publisher::new(nats.clone()), nats, status: Arc::new(Status::new()) }
+        Self { events: Publisher::new(nats.clone()), nats, status: Arc::new(Status::new()), registry: None }
     }
 }
 
@@ -92,7 +95,7 @@ impl Status {
 }
 
 /// Account that workers can serve.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Offered {
     /// Name in the file.
     name: String,
@@ -278,7 +281,9 @@ pub(super) async fn run(parts: Parts) -> Result<()> {
         silent_until: Duration::ZERO,
     };
     driver.take_accounts(offer.borrow_and_update().clone());
-    driver.core.handle_synced(Bucket::Accounts, clock.now());
+    if driver.access.registry.is_none() {
+        driver.core.handle_synced(Bucket::Accounts, clock.now());
+    }
     let mut is_draining = false;
     let mut was_connected = true;
     loop {
@@ -296,7 +301,12 @@ pub(super) async fn run(parts: Parts) -> Result<()> {
         let due = driver.core.poll_timeout().map(|at| at.saturating_sub(clock.now().mono));
         tokio::select! {
             Some(seen) = watched.recv() => match seen {
-                Seen::Entry(bucket, entry) => driver.core.handle_entry(bucket, &entry, clock.now()),
+                Seen::Entry(bucket, entry) => {
+                    if bucket == Bucket::Accounts {
+                        driver.take_entry(&entry);
+                    }
+                    driver.core.handle_entry(bucket, &entry, clock.now());
+                }
                 Seen::Synced(bucket) => driver.core.handle_synced(bucket, clock.now()),
             },
             Some((id, answer)) = driver.operations.next() => driver.core.handle_answer(id, &answer, clock.now()),
@@ -357,6 +367,32 @@ impl Driver {
             let entry = Entry { key: id.to_string(), revision: Revision::new(self.revision), value };
             self.core.handle_entry(Bucket::Accounts, &entry, self.clock.now());
         }
+    }
+
+    /// Takes an account at NATS that was added, replaced or removed.
+    fn take_entry(&mut self, entry: &Entry) {
+        let (Some(registry), Ok(account)) = (&self.access.registry, AccountId::new(&entry.key)) else {
+            return;
+        };
+        let name = super::nats::text(account.as_str());
+        let Some(value) = &entry.value else {
+            // The core stops it.
+            Arc::make_mut(&mut self.offer).remove(&account);
+            return;
+        };
+        let opened = registry.unseal(&account, value);
+        let email = match &opened {
+            Ok(session) => session.account.clone(),
+            // Its start says why it cannot be opened, and is repeated until it can.
+            Err(_) => name.clone(),
+        };
+        let settings = FleetAccount::stored(&name, &email);
+        let offered = Offered { name, settings, sessions: PathBuf::new() };
+        let is_new = opened.is_ok_and(|session| self.fleet.is_replaced(&offered.name, &session));
+        if is_new {
+            self.fleet.restart_owned(&offered.name, &offered);
+        }
+        Arc::make_mut(&mut self.offer).insert(account, offered);
     }
 
     fn carry_out(&mut self) {
