@@ -366,10 +366,7 @@ impl Bridge {
     fn handle_client_events(&mut self) {
         while let Some(event) = self.cx.client.poll_event() {
             match event {
-                client::Event::Up => {
-                    self.other_bridge.handle_up();
-                    self.cx.event(Event::BrokerUp);
-                }
+                client::Event::Up => self.cx.event(Event::BrokerUp),
                 client::Event::Down { reason, retry_at } => {
                     let retry_in = retry_at.saturating_sub(self.cx.mono());
                     self.cx.event(Event::BrokerDown { reason, retry_in });

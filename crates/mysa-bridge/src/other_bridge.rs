@@ -14,8 +14,8 @@ use crate::topics::rank;
 #[derive(Debug)]
 pub(crate) struct OtherBridge {
     own: String,
-    /// Number of connections that the broker has accepted.
-    connections: u64,
+    /// `true` once the broker has returned the own identity, so that it holds it unless another run has published one.
+    is_held: bool,
     /// Latest foreign identity.
     suspected: Option<Suspected>,
     /// Time until which another bridge counts as present, while one does.
@@ -52,7 +52,7 @@ impl OtherBridge {
     pub(crate) const fn new(own: String) -> Self {
         Self {
             own,
-            connections: 0,
+            is_held: false,
             suspected: None,
             until: None,
             answers: (0, Duration::ZERO),
@@ -67,15 +67,14 @@ impl OtherBridge {
         cx.client.retain(rank::INSTANCE, topic, payload.into(), QoS::AtMostOnce);
     }
 
-    /// Records that the broker has accepted a connection.
-    pub(crate) const fn handle_up(&mut self) {
-        self.connections = self.connections.saturating_add(1);
-    }
-
     /// Handles an identity. Returns `true` if another bridge is present that was not before.
     pub(crate) fn handle_message(&mut self, cx: &mut Context, message: &Message) -> bool {
         let Ok(identity) = core::str::from_utf8(&message.payload) else { return false };
-        if identity.len() > MAX_IDENTITY || identity == self.own {
+        if identity == self.own {
+            self.is_held = true;
+            return false;
+        }
+        if identity.len() > MAX_IDENTITY {
             return false;
         }
         if identity.is_empty() {
@@ -85,8 +84,8 @@ impl OtherBridge {
             self.answer(cx, now);
             return false;
         }
-        // On the first connection, it is that of an earlier run.
-        if message.retained && self.connections <= 1 {
+        // Before the broker has the own one, it is that of an earlier run.
+        if message.retained && !self.is_held {
             return false;
         }
         let now = cx.mono();

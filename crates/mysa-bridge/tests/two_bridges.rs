@@ -14,6 +14,7 @@ use crate::harness::broker::Broker;
 use crate::harness::home::{Known, Node, at, living_room};
 
 const BRIDGE: &str = "mysa/bridge/availability";
+const INSTANCE: &str = "mysa/bridge/instance";
 const STATE: &str = "mysa/bridge/state";
 const LIVING_ROOM: &str = "mysa/a0b1c2d3e4f6/availability";
 const KITCHEN: &str = "mysa/a0b1c2d3e4f7/availability";
@@ -39,6 +40,10 @@ impl House {
 
     /// Starts a bridge with a thermostat.
     fn start(&mut self, client_id: &str, known: &Known) {
+        self.start_with(client_id, std::slice::from_ref(known));
+    }
+
+    fn start_with(&mut self, client_id: &str, known: &[Known]) {
         let seed = [u8::try_from(self.sides.len() + 1).expect("few bridges"); 32];
         let bridge = Bridge::new(Settings::new(client_id), seed, at(self.now)).expect("valid settings");
         self.sides.push(Side { node: Node::new(bridge), open: None });
@@ -47,11 +52,14 @@ impl House {
         self.settle();
     }
 
-    fn list(&mut self, index: usize, known: &Known) {
+    fn list(&mut self, index: usize, known: &[Known]) {
         let (bridge, now) = (&mut self.sides[index].node.bridge, self.now);
         bridge.handle_service(AccountIndex::FIRST, Level::Live, Reason::Healthy, None, at(now));
-        known.show(bridge, now);
-        bridge.handle_list(AccountIndex::FIRST, &[known.id], at(now));
+        for known in known {
+            known.show(bridge, now);
+        }
+        let ids: Vec<DeviceId> = known.iter().map(|known| known.id).collect();
+        bridge.handle_list(AccountIndex::FIRST, &ids, at(now));
     }
 
     fn settle(&mut self) {
@@ -180,7 +188,7 @@ fn bridges_of_different_accounts_notice_each_other_and_answer_seldom() {
     house.secs(30);
     assert_eq!(house.broker.retained(LIVING_ROOM), Some("online"));
     assert_eq!(house.broker.retained(KITCHEN), Some("offline"));
-    assert!(house.broker.retained("mysa/bridge/instance").is_some());
+    assert!(house.broker.retained(INSTANCE).is_some());
 }
 
 #[test]
@@ -240,6 +248,24 @@ fn a_bridge_that_is_started_again_is_alone() {
     }
     house.stop(0);
     assert_eq!(house.broker.retained("mysa/bridge/instance"), None);
+}
+
+/// The identity is sent after what the broker has to acknowledge, so that one that acknowledges nothing keeps the old one.
+#[test]
+fn the_identity_of_an_earlier_run_is_no_other_bridge_until_the_broker_has_the_own_one() {
+    let mut house = House::new();
+    house.broker.publish(INSTANCE, b"0123456789abcdef", true);
+    house.broker.no_puback = true;
+    let room =
+        |number| Known { id: DeviceId::new(&format!("a0b1c2d3e4{number:02x}")).unwrap(), ..living_room() };
+    house.start_with("mysa-bridge", &(0..20).map(room).collect::<Vec<_>>());
+    house.secs(120);
+    assert_eq!(house.broker.retained(INSTANCE), Some("0123456789abcdef"));
+    assert_eq!(house.events(0), Vec::<String>::new());
+    house.broker.no_puback = false;
+    house.secs(120);
+    assert_ne!(house.broker.retained(INSTANCE), Some("0123456789abcdef"));
+    assert_eq!(house.events(0), Vec::<String>::new());
 }
 
 #[test]
