@@ -55,6 +55,7 @@ impl BridgeHome {
     pub(super) fn check(&mut self) -> Result<(), BridgeViolation> {
         let now = self.now();
         self.note_states();
+        self.judge.note_reports(now, &self.world.cloud);
         if let Some(file) = &mut self.energy {
             file.sample(now, &self.world.cloud);
         }

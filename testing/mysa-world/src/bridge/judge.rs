@@ -58,6 +58,8 @@ pub(crate) struct Judge {
     decided: VecDeque<Request>,
     received: u64,
     tracks: BTreeMap<DeviceId, Track>,
+    /// Latest time at which the cloud lacked a setting that a thermostat holds.
+    unreported: BTreeMap<(DeviceId, Setting), Duration>,
     /// Thermostats whose state has to be published again, and since when.
     unrepeated: BTreeMap<DeviceId, Duration>,
     /// Thermostats whose state this process has published.
@@ -334,6 +336,17 @@ impl Judge {
         }
     }
 
+    /// Notes which settings the cloud lacks. One that it learns now is shown a moment later.
+    pub(crate) fn note_reports(&mut self, now: Duration, cloud: &Cloud) {
+        for device in cloud.device_ids() {
+            for setting in [Setting::Mode, Setting::Lock] {
+                if !is_reported(cloud, device, setting) {
+                    self.unreported.insert((device, setting), now);
+                }
+            }
+        }
+    }
+
     /// Checks that a state shows only what the thermostat has held within `age`. Returns the first value that it has not.
     pub(crate) fn outdated(
         &self,
@@ -350,7 +363,10 @@ impl Judge {
         };
         shown(json)
             .into_iter()
-            .filter(|(setting, _)| is_reported(cloud, device, *setting))
+            .filter(|(setting, _)| {
+                let unreported = self.unreported.get(&(device, *setting));
+                is_reported(cloud, device, *setting) && unreported.is_none_or(|at| *at + age < now)
+            })
             .find(|(setting, value)| !is_recent(*setting, *value))
             .map(|(setting, value)| format!("{setting:?} {value}"))
     }
