@@ -19,7 +19,7 @@ use mysa_fleet::{
 use mysa_proto::{Now, UnixTime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::account::Stop;
 use super::ask::{self, Ask, Set};
@@ -247,6 +247,8 @@ const MESSAGES: usize = 64;
 const LINES: usize = 4_096;
 /// Longest sleep. Timers of tokio stand still in a suspend.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// Time for the log to take the last lines.
+const LOG_LIMIT: Duration = Duration::from_secs(5);
 /// Time in which a silent store is reported once.
 const SILENCE: Duration = Duration::from_secs(30);
 
@@ -263,9 +265,10 @@ pub(super) async fn run(parts: Parts) -> Result<()> {
     let _watches = store.watch(&seen);
     let (done, mut ended) = mpsc::channel(MESSAGES);
     let (messages, mut requests) = mpsc::channel(MESSAGES);
+    let (log, written) = writer(&fleet);
     let mut driver = Driver {
         core,
-        log: writer(&fleet),
+        log,
         fleet,
         store,
         access,
@@ -296,6 +299,9 @@ pub(super) async fn run(parts: Parts) -> Result<()> {
         }
         driver.access.status.write(&driver.core, clock.now(), is_connected);
         if driver.core.is_ended() {
+            // The last lines come before those of the end of the process.
+            drop(driver);
+            let _ = timeout(LOG_LIMIT, written).await;
             return Ok(());
         }
         let due = driver.core.poll_timeout().map(|at| at.saturating_sub(clock.now().mono));
@@ -332,17 +338,17 @@ async fn begun(drain: &mut watch::Receiver<bool>) {
     }
 }
 
-/// Starts a thread that writes the log.
-fn writer(fleet: &Fleet) -> mpsc::Sender<(Severity, String)> {
+/// Starts a thread that writes the log. It ends with the sender.
+fn writer(fleet: &Fleet) -> (mpsc::Sender<(Severity, String)>, JoinHandle<()>) {
     let (lines, mut waiting) = mpsc::channel::<(Severity, String)>(LINES);
     let fleet = fleet.weak();
-    tokio::task::spawn_blocking(move || {
+    let written = tokio::task::spawn_blocking(move || {
         while let Some((severity, line)) = waiting.blocking_recv() {
             let Some(fleet) = fleet.upgrade() else { return };
             let _ = fleet.shared().log.say(severity, "worker", &format!("fleet: {line}"));
         }
     });
-    lines
+    (lines, written)
 }
 
 impl Driver {
