@@ -430,7 +430,7 @@ async def commands(bench):
         state = await home.state(device)
         if "hold" in (state["attributes"].get("preset_modes") or []):
             # The next report of some families leaves open whether the schedule is followed or a hold has an end.
-            for preset, held, seen in (("hold", True, "hold"), ("schedule", False, ("schedule", None))):
+            for preset, held, seen in (("hold", True, "hold"), ("schedule", False, ("schedule", "none"))):
                 await command(device, "climate", "set_preset_mode", {"preset_mode": preset}, ("hold", held),
                               {"preset_mode": seen})
         if f"mysa_{device}_lock" in entities:
