@@ -551,6 +551,10 @@ impl Worker {
         self.set_account_timer(index, None);
         self.set_local(index, Local::Nothing);
         self.event(Event::Released { account, owner: token });
+        if self.draining {
+            // There is room for the next one.
+            self.drain_accounts();
+        }
     }
 
     /// Leaves an account that this worker has given back to the others, for some time.

@@ -129,6 +129,21 @@ fn a_worker_that_drains_hands_over_within_seconds() {
     assert_eq!(sessions.count(), 2);
 }
 
+/// The claims of all that it may hand over at once can be deleted after the last of their clients has ended.
+#[test]
+fn a_worker_that_drains_hands_over_more_than_it_may_at_once() {
+    for at_once in [1, 2, 20] {
+        let mut settings = Settings::default();
+        settings.drain_hand_overs = at_once;
+        let mut harness = Harness::with(settings, 2, 120);
+        harness.drain(1);
+        harness.run(30);
+        assert_eq!(harness.owners().len(), 120, "{at_once} at once");
+        assert!(harness.owners().values().all(|owner| *owner == 0), "{at_once} at once");
+        assert!(harness.nodes[1].worker.as_ref().is_some_and(mysa_fleet::Worker::is_ended));
+    }
+}
+
 #[test]
 fn a_new_worker_gets_its_share_a_few_at_once() {
     let mut harness = Harness::new(2, 40);
