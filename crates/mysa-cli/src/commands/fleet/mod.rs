@@ -153,7 +153,7 @@ type WorkerArgs = crate::args::fleet::FleetWorker;
 #[cfg(not(feature = "nats"))]
 type WorkerArgs = std::convert::Infallible;
 
-/// Who starts and stops the accounts.
+/// Part that starts and stops the accounts.
 enum Owner {
     /// The accounts file alone.
     File,
