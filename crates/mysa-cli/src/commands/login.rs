@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use mysa_config::normalize_account;
-use mysa_tokio::{
-    ChallengeKind, ChallengeNeeded, NotReady, Revocation, Secret, StoredSession, TokenFile, TokenFileError,
-};
+use mysa_tokio::{ChallengeKind, ChallengeNeeded, NotReady, Revocation, Secret, TokenFile, TokenFileError};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -90,12 +88,13 @@ pub(crate) async fn login(
 }
 
 /// Signs in by password, and returns the session instead of storing it.
+#[cfg(feature = "nats")]
 pub(crate) async fn session_of(
     terminal: &Terminal,
     context: &Context,
     email: &str,
     password: &str,
-) -> Result<StoredSession> {
+) -> Result<mysa_tokio::StoredSession> {
     let mut settings = context.settings();
     settings.live_reports = false;
     let builder = context.builder(settings)?.password(email, Secret::from(password));
