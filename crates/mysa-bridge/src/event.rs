@@ -3,7 +3,7 @@ use core::fmt;
 use core::time::Duration;
 
 use mysa_proto::{Change, DeviceId};
-use mysa_session::{Level, Reason};
+use mysa_session::{Level, Reason, VerdictKind};
 
 use crate::AccountIndex;
 use crate::client::{self, DownReason};
@@ -130,7 +130,7 @@ pub enum Event {
         /// Thermostat.
         device: DeviceId,
         /// Outcome.
-        outcome: Outcome,
+        outcome: VerdictKind,
         /// Reason, for people.
         reason: String,
     },
@@ -155,36 +155,6 @@ pub enum Event {
         /// Number of messages.
         count: u64,
     },
-}
-
-/// Outcome of a command: the name in its result.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "the five verdicts there are")]
-pub enum Outcome {
-    /// The thermostat shows the requested values.
-    Confirmed,
-    /// It was sent, and it is unknown whether the thermostat holds the values.
-    Unconfirmed,
-    /// It will not happen.
-    Refused,
-    /// A newer command took its place.
-    Superseded,
-    /// It was not sent.
-    Expired,
-}
-
-impl Outcome {
-    /// Name in lower case.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Confirmed => "confirmed",
-            Self::Unconfirmed => "unconfirmed",
-            Self::Refused => "refused",
-            Self::Superseded => "superseded",
-            Self::Expired => "expired",
-        }
-    }
 }
 
 /// Reason why a message was ignored.

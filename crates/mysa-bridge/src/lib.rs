@@ -144,7 +144,7 @@ mod topics;
 
 pub use account::AccountIndex;
 pub use bridge::Bridge;
-pub use event::{Event, IgnoredReason, Outcome, Output, RequestId};
+pub use event::{Event, IgnoredReason, Output, RequestId};
 pub use leftovers::Leftovers;
 pub use settings::{InvalidSettings, Settings, Unit};
 pub use thermostat::{Firmware, Thermostat};

@@ -5,13 +5,13 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use mysa_proto::{Change, DeviceId};
-use mysa_session::Verdict;
+use mysa_session::{Verdict, VerdictKind};
 
 use crate::client::Message;
 use crate::command::{self, MAX_PAYLOAD};
 use crate::context::Context;
 use crate::devices::Devices;
-use crate::event::{Event, IgnoredReason, Outcome, Output, RequestId};
+use crate::event::{Event, IgnoredReason, Output, RequestId};
 use crate::state::Document;
 use crate::topics::rank;
 
@@ -83,7 +83,7 @@ impl Requests {
         let change = match parsed {
             Ok(change) => change,
             Err(reason) => {
-                publish_result(cx, number, device, field, None, cx.mono(), Outcome::Refused, &reason);
+                publish_result(cx, number, device, field, None, cx.mono(), VerdictKind::Refused, &reason);
                 return;
             }
         };
@@ -100,7 +100,7 @@ impl Requests {
             });
             if let Some((older, held_until)) = held {
                 until = held_until;
-                self.decide(cx, older, Outcome::Superseded, "superseded by a newer value");
+                self.decide(cx, older, VerdictKind::Superseded, "superseded by a newer value");
             }
         } else {
             // Commands to a thermostat keep their order.
@@ -118,23 +118,16 @@ impl Requests {
 
     /// Handles the verdict on a command. The first report on a command counts.
     pub(crate) fn handle_verdict(&mut self, cx: &mut Context, request: RequestId, verdict: &Verdict) {
-        let outcome = match verdict {
-            Verdict::Confirmed { .. } => Outcome::Confirmed,
-            Verdict::Unconfirmed { .. } => Outcome::Unconfirmed,
-            Verdict::Refused(_) => Outcome::Refused,
-            Verdict::Superseded { .. } => Outcome::Superseded,
-            Verdict::Expired(_) => Outcome::Expired,
-        };
         let reason = match verdict {
             Verdict::Refused(refused) => refused.to_string(),
             verdict => verdict.to_string(),
         };
-        self.decide(cx, request, outcome, &reason);
+        self.decide(cx, request, verdict.kind(), &reason);
     }
 
     /// Records that a command was not sent, and why.
     pub(crate) fn handle_not_sent(&mut self, cx: &mut Context, request: RequestId, reason: &str) {
-        self.decide(cx, request, Outcome::Expired, &format!("not sent: {reason}"));
+        self.decide(cx, request, VerdictKind::Expired, &format!("not sent: {reason}"));
     }
 
     /// Decides the commands that no driver has: those that are held back, and those that the driver has not taken.
@@ -152,7 +145,7 @@ impl Requests {
             self.decide(
                 cx,
                 number,
-                Outcome::Expired,
+                VerdictKind::Expired,
                 "not sent: the computer was suspended, or its clock was set",
             );
         }
@@ -162,7 +155,7 @@ impl Requests {
     /// its verdict.
     pub(crate) fn handle_removed(&mut self, cx: &mut Context, device: DeviceId) {
         for number in self.held(Some(device)) {
-            self.decide(cx, number, Outcome::Refused, "the thermostat left the account");
+            self.decide(cx, number, VerdictKind::Refused, "the thermostat left the account");
         }
     }
 
@@ -172,7 +165,7 @@ impl Requests {
             match stage {
                 Stage::Held { .. } => self.send(cx, devices, number),
                 Stage::Sent { .. } => {
-                    self.decide(cx, number, Outcome::Unconfirmed, "there was no verdict in time");
+                    self.decide(cx, number, VerdictKind::Unconfirmed, "there was no verdict in time");
                 }
             }
         }
@@ -189,10 +182,15 @@ impl Requests {
         for (number, stage) in self.stages(|_| true) {
             match stage {
                 Stage::Held { .. } => {
-                    self.decide(cx, number, Outcome::Expired, "not sent: the bridge stopped");
+                    self.decide(cx, number, VerdictKind::Expired, "not sent: the bridge stopped");
                 }
                 Stage::Sent { .. } => {
-                    self.decide(cx, number, Outcome::Unconfirmed, "the bridge stopped before the verdict");
+                    self.decide(
+                        cx,
+                        number,
+                        VerdictKind::Unconfirmed,
+                        "the bridge stopped before the verdict",
+                    );
                 }
             }
         }
@@ -224,7 +222,7 @@ impl Requests {
 
     /// Publishes the result of a command, and the state again, so that a reader that shows the requested value returns to
     /// the real one.
-    fn decide(&mut self, cx: &mut Context, number: RequestId, outcome: Outcome, reason: &str) {
+    fn decide(&mut self, cx: &mut Context, number: RequestId, outcome: VerdictKind, reason: &str) {
         let Some(Request { device, field, change, received, .. }) = self.open.remove(&number) else {
             return;
         };
@@ -248,7 +246,7 @@ fn publish_result(
     field: &str,
     change: Option<Change>,
     received: Duration,
-    outcome: Outcome,
+    outcome: VerdictKind,
     reason: &str,
 ) {
     let after = cx.mono().saturating_sub(received);

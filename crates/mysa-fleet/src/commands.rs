@@ -6,14 +6,13 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use mysa_proto::{DeviceId, Now};
+use mysa_session::VerdictKind;
 
 use crate::ownership::{AccountIndex, Local};
 use crate::store::{Action, Answer, Bucket, OperationId, Revision};
 use crate::value::{CommandValue, command_key, command_of, decode_command, encode_command};
 use crate::worker::{Purpose, Timer, Worker};
-use crate::{
-    AccountId, CommandId, Decision, Event, Outcome, Output, RefusedRequest, Reply, ReplyTo, Request, Retry,
-};
+use crate::{AccountId, CommandId, Decision, Event, Output, RefusedRequest, Reply, ReplyTo, Request, Retry};
 
 /// Name of a command among those of this worker.
 pub(crate) type CommandKey = (AccountIndex, CommandId);
@@ -124,7 +123,7 @@ impl Worker {
         let mut value = CommandValue::new(request.device, &request.change, token, self.now.wall);
         if deadline <= now {
             // Recorded without being sent, unless the first request with its name has another verdict.
-            value = value.decided(&Decision::new(Outcome::Expired, "its time was over when it arrived"));
+            value = value.decided(&Decision::new(VerdictKind::Expired, "its time was over when it arrived"));
         }
         let reply_by = deadline.saturating_add(self.settings.answer_limit.saturating_mul(4));
         let command = Command {
@@ -308,7 +307,7 @@ impl Worker {
             } else {
                 "the account moved before it was sent"
             };
-            let decision = Decision::new(Outcome::Expired, reason);
+            let decision = Decision::new(VerdictKind::Expired, reason);
             return self.record(key, value.decided(&decision), revision);
         }
         let account = account.id.clone();
@@ -383,7 +382,10 @@ impl Worker {
         let keys: Vec<CommandKey> = self.commands_of(index).cloned().collect();
         for key in keys {
             if self.commands.get(&key).is_some_and(|command| command.token == token) {
-                self.decide(&key, &Decision::new(Outcome::Unconfirmed, "the client ended without a verdict"));
+                self.decide(
+                    &key,
+                    &Decision::new(VerdictKind::Unconfirmed, "the client ended without a verdict"),
+                );
             }
         }
     }
@@ -440,5 +442,5 @@ impl Worker {
 }
 
 fn owner_lost() -> Decision {
-    Decision::new(Outcome::Unconfirmed, "owner lost")
+    Decision::new(VerdictKind::Unconfirmed, "owner lost")
 }

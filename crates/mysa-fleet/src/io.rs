@@ -3,7 +3,7 @@ use core::fmt;
 use core::time::Duration;
 
 use mysa_proto::{DeviceId, UnixTime};
-use mysa_session::Verdict;
+use mysa_session::{Verdict, VerdictKind};
 
 use crate::{AccountId, CommandId, Operation, Revision};
 
@@ -145,7 +145,7 @@ pub enum Retry {
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct Decision {
     /// Outcome.
-    pub outcome: Outcome,
+    pub outcome: VerdictKind,
     /// Reason, for people. At most 512 bytes are recorded.
     pub reason: String,
     /// Number that the driver gives to the outcome, such as the exit code of a program. It is recorded as it is; zero says
@@ -153,40 +153,9 @@ pub struct Decision {
     pub code: u8,
 }
 
-/// Outcome of a command.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(clippy::exhaustive_enums, reason = "the five verdicts there are")]
-pub enum Outcome {
-    /// The thermostat shows the requested values.
-    Confirmed,
-    /// It may have been sent, and it is unknown whether the thermostat holds the values.
-    Unconfirmed,
-    /// It will not happen.
-    Refused,
-    /// A newer command took its place.
-    Superseded,
-    /// It was not sent.
-    Expired,
-}
-
-impl Outcome {
-    /// Name in lower case.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Confirmed => "confirmed",
-            Self::Unconfirmed => "unconfirmed",
-            Self::Refused => "refused",
-            Self::Superseded => "superseded",
-            Self::Expired => "expired",
-        }
-    }
-}
-
 impl Decision {
     /// Creates a decision.
-    pub fn new(outcome: Outcome, reason: impl Into<String>) -> Self {
+    pub fn new(outcome: VerdictKind, reason: impl Into<String>) -> Self {
         Self { outcome, reason: reason.into(), code: 0 }
     }
 
@@ -199,15 +168,7 @@ impl Decision {
 
 impl From<&Verdict> for Decision {
     fn from(verdict: &Verdict) -> Self {
-        let outcome = match verdict {
-            Verdict::Confirmed { .. } => Outcome::Confirmed,
-            Verdict::Refused(_) => Outcome::Refused,
-            Verdict::Superseded { .. } => Outcome::Superseded,
-            Verdict::Expired(_) => Outcome::Expired,
-            // A verdict of a later version is not better than unknown.
-            _ => Outcome::Unconfirmed,
-        };
-        Self::new(outcome, alloc::format!("{verdict}"))
+        Self::new(verdict.kind(), alloc::format!("{verdict}"))
     }
 }
 

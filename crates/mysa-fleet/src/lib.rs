@@ -139,7 +139,7 @@ mod value;
 mod worker;
 
 pub use io::{
-    Decision, Event, Outcome, Output, RefusedRequest, Reply, ReplyTo, Request, Retry, SessionOver, StopReason,
+    Decision, Event, Output, RefusedRequest, Reply, ReplyTo, Request, Retry, SessionOver, StopReason,
 };
 pub use name::{AccountId, CommandId, FleetId, InvalidName, KeyId, WorkerId};
 pub use sealed::{InvalidKeys, InvalidSealed, Keyring, OpenError, SealError, SealedToken, SealingKey};

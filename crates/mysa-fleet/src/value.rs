@@ -5,9 +5,10 @@ use alloc::format;
 use alloc::string::String;
 
 use mysa_proto::{DeviceId, UnixTime};
+use mysa_session::VerdictKind;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, CommandId, Decision, Outcome, Revision, WorkerId};
+use crate::{AccountId, CommandId, Decision, Revision, WorkerId};
 
 /// Name of a session: a worker and one of its incarnations. No two sessions have the same name.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -63,7 +64,7 @@ pub(crate) struct CommandValue {
     /// When it was accepted, by the wall clock of that owner, in milliseconds. For people.
     at: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    outcome: Option<Outcome>,
+    outcome: Option<Cow<'static, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -89,14 +90,16 @@ impl CommandValue {
     }
 
     pub(crate) fn decided(mut self, decision: &Decision) -> Self {
-        self.outcome = Some(decision.outcome);
+        self.outcome = Some(decision.outcome.name().into());
         self.reason = Some(decision.reason.clone());
         self.code = decision.code;
         self
     }
 
     pub(crate) fn decision(&self) -> Option<Decision> {
-        let decision = Decision::new(self.outcome?, self.reason.clone().unwrap_or_default());
+        // An outcome of a later version is not better than unknown.
+        let outcome = VerdictKind::from_name(self.outcome.as_deref()?).unwrap_or(VerdictKind::Unconfirmed);
+        let decision = Decision::new(outcome, self.reason.clone().unwrap_or_default());
         Some(decision.with_code(self.code))
     }
 
@@ -174,7 +177,7 @@ mod tests {
         let command = CommandValue::new(device, "20.5", Revision::new(7), UnixTime::from_secs(1));
         assert_eq!(command.decision(), None);
         let decided =
-            command.decided(&Decision::new(Outcome::Confirmed, "by the \"thermostat\"").with_code(9));
+            command.decided(&Decision::new(VerdictKind::Confirmed, "by the \"thermostat\"").with_code(9));
         let read = decode_command(&encode_command(&decided)).unwrap();
         assert_eq!(read, decided);
         assert!(read.is_for(device, "20.5") && !read.is_for(device, "21"));

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use mysa_fleet::{Bucket, Outcome, RefusedRequest, Reply, Retry, Settings, StopReason};
+use mysa_fleet::{Bucket, RefusedRequest, Reply, Retry, Settings, StopReason};
+use mysa_session::VerdictKind;
 
 mod harness;
 use harness::{Deed, Harness, account, command};
 
-fn outcome(reply: &Reply) -> Outcome {
+fn outcome(reply: &Reply) -> VerdictKind {
     match reply {
         Reply::Decided { decision, .. } => decision.outcome,
         other => panic!("{other:?} is not a verdict"),
@@ -206,7 +207,7 @@ fn a_command_is_sent_once_and_repeats_get_its_verdict() {
     let owner = harness.owner("a0");
     harness.request(owner, 1, "a0", "c1", "20.5");
     harness.run(1);
-    assert_eq!(harness.replies_to(1).into_iter().map(outcome).collect::<Vec<_>>(), [Outcome::Confirmed]);
+    assert_eq!(harness.replies_to(1).into_iter().map(outcome).collect::<Vec<_>>(), [VerdictKind::Confirmed]);
     harness.request(owner, 2, "a0", "c1", "20.5");
     harness.run(1);
     assert_eq!(harness.replies_to(2), harness.replies_to(1));
@@ -225,7 +226,7 @@ fn a_read_that_is_older_than_the_verdict_does_not_send_the_command_again() {
     let mut harness = Harness::new(1, 1);
     harness.request(0, 1, "a0", "c1", "20.5");
     harness.run(1);
-    assert_eq!(outcome(harness.replies_to(1)[0]), Outcome::Confirmed);
+    assert_eq!(outcome(harness.replies_to(1)[0]), VerdictKind::Confirmed);
     harness.stale_reads = 1;
     harness.request(0, 2, "a0", "c1", "20.5");
     harness.run(1);
@@ -240,7 +241,7 @@ fn a_name_is_for_one_command() {
     harness.request(0, 1, "a0", "c1", "20.5");
     harness.request(0, 2, "a0", "c1", "21");
     assert_eq!(harness.replies_to(2), [&Reply::Refused(RefusedRequest::IdReused)]);
-    harness.verdict(0, &account("a0"), &command("c1"), Outcome::Confirmed);
+    harness.verdict(0, &account("a0"), &command("c1"), VerdictKind::Confirmed);
     harness.run(1);
     harness.request(0, 3, "a0", "c1", "21");
     harness.run(1);
@@ -249,7 +250,7 @@ fn a_name_is_for_one_command() {
     harness.nodes[0].silent = false;
     harness.request(0, 4, "a1", "c1", "21");
     harness.run(1);
-    assert_eq!(outcome(harness.replies_to(4)[0]), Outcome::Confirmed);
+    assert_eq!(outcome(harness.replies_to(4)[0]), VerdictKind::Confirmed);
 }
 
 #[test]
@@ -259,10 +260,10 @@ fn a_repeat_of_an_undecided_command_waits_for_its_verdict() {
     harness.request(0, 1, "a0", "c1", "20.5");
     harness.request(0, 2, "a0", "c1", "20.5");
     assert!(harness.replies.is_empty());
-    harness.verdict(0, &account("a0"), &command("c1"), Outcome::Refused);
+    harness.verdict(0, &account("a0"), &command("c1"), VerdictKind::Refused);
     harness.run(1);
     assert_eq!(harness.replies_to(1), harness.replies_to(2));
-    assert_eq!(outcome(harness.replies_to(1)[0]), Outcome::Refused);
+    assert_eq!(outcome(harness.replies_to(1)[0]), VerdictKind::Refused);
     assert_eq!(harness.commands_sent(), 1);
 }
 
@@ -279,7 +280,7 @@ fn a_command_whose_owner_dies_ends_as_unconfirmed_and_is_not_sent_again() {
     let next = harness.owner("a0");
     harness.request(next, 2, "a0", "c1", "20.5");
     harness.run(1);
-    assert_eq!(outcome(harness.replies_to(2)[0]), Outcome::Unconfirmed);
+    assert_eq!(outcome(harness.replies_to(2)[0]), VerdictKind::Unconfirmed);
     assert_eq!(harness.commands_sent(), 1);
 }
 
@@ -292,7 +293,7 @@ fn a_command_whose_record_has_no_answer_is_sent_at_most_once() {
     assert_eq!(harness.commands_sent(), 0, "it is not certain that the record is written");
     harness.nodes[0].loses_answers = false;
     harness.run(5);
-    assert_eq!(outcome(harness.replies_to(1)[0]), Outcome::Confirmed);
+    assert_eq!(outcome(harness.replies_to(1)[0]), VerdictKind::Confirmed);
     assert_eq!((harness.commands_sent(), harness.replies_to(1).len()), (1, 1));
 }
 
@@ -308,7 +309,7 @@ fn a_command_that_cannot_be_recorded_is_not_sent() {
     harness.run(60);
     harness.request(0, 2, "a0", "c1", "20.5");
     harness.run(1);
-    assert_eq!(outcome(harness.replies_to(2)[0]), Outcome::Confirmed);
+    assert_eq!(outcome(harness.replies_to(2)[0]), VerdictKind::Confirmed);
 }
 
 #[test]
@@ -317,13 +318,13 @@ fn a_verdict_that_cannot_be_recorded_is_recorded_later_and_the_command_not_sent_
     harness.nodes[0].silent = true;
     harness.request(0, 1, "a0", "c1", "20.5");
     harness.nodes[0].loses_answers = true;
-    harness.verdict(0, &account("a0"), &command("c1"), Outcome::Confirmed);
+    harness.verdict(0, &account("a0"), &command("c1"), VerdictKind::Confirmed);
     harness.run(60);
     assert_eq!(harness.replies_to(1), [&Reply::Retry(Retry::StoreSilent)]);
     harness.nodes[0].loses_answers = false;
     harness.request(0, 2, "a0", "c1", "20.5");
     harness.run(10);
-    assert_eq!(outcome(harness.replies_to(2)[0]), Outcome::Confirmed);
+    assert_eq!(outcome(harness.replies_to(2)[0]), VerdictKind::Confirmed);
     assert_eq!(harness.commands_sent(), 1);
 }
 
@@ -342,7 +343,7 @@ fn a_request_that_arrives_too_late_is_not_carried_out() {
     now.wall = now.wall.plus_millis(1);
     harness.nodes[0].worker.as_mut().unwrap().handle_request(mysa_fleet::ReplyTo(1), &request, now);
     harness.run(1);
-    assert_eq!(outcome(harness.replies_to(1)[0]), Outcome::Expired);
+    assert_eq!(outcome(harness.replies_to(1)[0]), VerdictKind::Expired);
     assert_eq!(harness.commands_sent(), 0);
 }
 
@@ -357,9 +358,9 @@ fn a_hand_over_waits_for_the_open_commands() {
     assert_eq!(harness.owner("a0"), owner);
     harness.request(owner, 2, "a0", "c2", "21");
     assert_eq!(harness.replies_to(2), [&Reply::Retry(Retry::Moving)]);
-    harness.verdict(owner, &account("a0"), &command("c1"), Outcome::Confirmed);
+    harness.verdict(owner, &account("a0"), &command("c1"), VerdictKind::Confirmed);
     harness.run(3);
-    assert_eq!(outcome(harness.replies_to(1)[0]), Outcome::Confirmed);
+    assert_eq!(outcome(harness.replies_to(1)[0]), VerdictKind::Confirmed);
     assert_ne!(harness.owner("a0"), owner);
 }
 

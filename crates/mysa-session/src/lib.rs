@@ -75,7 +75,9 @@ mod settings;
 mod start;
 
 pub use backoff::Backoff;
-pub use commands::{Busy, CommandId, DeliveryStage, Effect, Evidence, Expired, Preview, Refused, Verdict};
+pub use commands::{
+    Busy, CommandId, DeliveryStage, Effect, Evidence, Expired, Preview, Refused, Verdict, VerdictKind,
+};
 pub use control_plane::EndpointLookup;
 pub use devices::{Device, Link, RecordFacts};
 pub use diagnosis::{Diagnosis, Handshake, Publishes, Subscribed};

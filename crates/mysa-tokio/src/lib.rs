@@ -92,7 +92,7 @@ pub use mysa_session::{
     ChallengeNeeded, CommandChannel, CommandId, ConfirmBy, ConnectRefusal, DeliveryStage, Diagnosis, Effect,
     EndpointLookup, Environment, Event, Evidence, Expired, Handshake, Level, Link, Preview, Publishes,
     Reason, RecordFacts, Refused, RequestError, Response, Revocation, Service, Settings, Subscribed,
-    Subscriptions, Verdict,
+    Subscriptions, Verdict, VerdictKind,
 };
 pub use mysa_sigv4::PresignedUrl;
 pub use probe::{Probe, ProbeError, Prober};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mysa_proto::{Channel, DeviceState, Family};
 use mysa_tokio::{
-    DeliveryStage, DeviceView, Effect, Evidence, Expired, Level, Link, Reason, Refused, Service, Verdict,
+    DeviceView, Effect, Expired, Level, Link, Reason, Refused, Service, Verdict,
     Watts,
 };
 use pyo3::prelude::*;
@@ -46,33 +46,17 @@ pub(super) fn service<'py>(
 
 pub(super) fn verdict<'py>(py: Python<'py>, verdict: &Verdict) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    let reached = |stage: &DeliveryStage| match stage {
-        DeliveryStage::Wire(_) => "wire",
-        DeliveryStage::Service(_) => "service",
-        DeliveryStage::Thermostat => "thermostat",
-    };
     dict.set_item("text", verdict.to_string())?;
-    let outcome = match verdict {
+    match verdict {
         Verdict::Confirmed { by, after, effect } => {
-            dict.set_item(
-                "by",
-                match by {
-                    Evidence::Ack => "ack",
-                    Evidence::Status => "status",
-                    Evidence::Rest => "rest",
-                    Evidence::Reported => "reported",
-                    _ => "other",
-                },
-            )?;
+            dict.set_item("by", by.name())?;
             dict.set_item("after_s", after.as_secs_f64())?;
             dict.set_item("changed", *effect == Effect::Changed)?;
-            "confirmed"
         }
         Verdict::Unconfirmed { reached: stage, seen, after } => {
-            dict.set_item("reached", reached(stage))?;
+            dict.set_item("reached", stage.name())?;
             dict.set_item("seen", to_dict(py, seen)?)?;
             dict.set_item("after_s", after.as_secs_f64())?;
-            "unconfirmed"
         }
         Verdict::Refused(refused) => {
             dict.set_item("reason", refused.to_string())?;
@@ -88,11 +72,9 @@ pub(super) fn verdict<'py>(py: Python<'py>, verdict: &Verdict) -> PyResult<Bound
                 dict.set_item("status", *status)?;
                 dict.set_item("retry_after", retry_after.map(|wait| wait.as_secs_f64()))?;
             }
-            "refused"
         }
         Verdict::Superseded { reached: stage, .. } => {
-            dict.set_item("reached", stage.as_ref().map(reached))?;
-            "superseded"
+            dict.set_item("reached", stage.as_ref().map(|stage| stage.name()))?;
         }
         Verdict::Expired(expired) => {
             dict.set_item(
@@ -104,10 +86,9 @@ pub(super) fn verdict<'py>(py: Python<'py>, verdict: &Verdict) -> PyResult<Bound
                     _ => "other",
                 },
             )?;
-            "expired"
         }
-    };
-    dict.set_item("outcome", outcome)?;
+    }
+    dict.set_item("outcome", verdict.kind().name())?;
     Ok(dict)
 }
 

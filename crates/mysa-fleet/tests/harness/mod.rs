@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mysa_fleet::{
-    AccountId, Action, Answer, Bucket, CommandId, Decision, Entry, Event, Operation, Outcome, Output, Reply,
-    ReplyTo, Request, Revision, Settings, StopReason, Worker, WorkerId,
+    AccountId, Action, Answer, Bucket, CommandId, Decision, Entry, Event, Operation, Output, Reply, ReplyTo,
+    Request, Revision, Settings, StopReason, Worker, WorkerId,
 };
 use mysa_proto::{DeviceId, Now, UnixTime};
+use mysa_session::VerdictKind;
 
 /// What a worker did, in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -284,7 +285,7 @@ impl Harness {
                 self.deeds.push((now.mono, Deed::Command(number, account.clone(), id.clone())));
                 self.open.insert((number, account.clone(), id.clone()));
                 if !silent {
-                    self.verdict(number, &account, &id, Outcome::Confirmed);
+                    self.verdict(number, &account, &id, VerdictKind::Confirmed);
                 }
             }
             Output::Reply { to, reply } => self.replies.push((to.0, reply)),
@@ -294,7 +295,13 @@ impl Harness {
         true
     }
 
-    pub(crate) fn verdict(&mut self, number: usize, account: &AccountId, id: &CommandId, outcome: Outcome) {
+    pub(crate) fn verdict(
+        &mut self,
+        number: usize,
+        account: &AccountId,
+        id: &CommandId,
+        outcome: VerdictKind,
+    ) {
         assert!(self.open.remove(&(number, account.clone(), id.clone())));
         let decision = Decision::new(outcome, "by the test");
         self.with_worker(number, |worker, now| worker.handle_verdict(account, id, &decision, now));

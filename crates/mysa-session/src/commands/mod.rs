@@ -11,4 +11,4 @@ mod transmit;
 pub(crate) mod verdict;
 
 pub use dispatch::Preview;
-pub use verdict::{Busy, CommandId, DeliveryStage, Effect, Evidence, Expired, Refused, Verdict};
+pub use verdict::{Busy, CommandId, DeliveryStage, Effect, Evidence, Expired, Refused, Verdict, VerdictKind};

@@ -64,10 +64,70 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Kind of the verdict, without its details.
+    #[must_use]
+    pub const fn kind(&self) -> VerdictKind {
+        match self {
+            Self::Confirmed { .. } => VerdictKind::Confirmed,
+            Self::Unconfirmed { .. } => VerdictKind::Unconfirmed,
+            Self::Refused(_) => VerdictKind::Refused,
+            Self::Superseded { .. } => VerdictKind::Superseded,
+            Self::Expired(_) => VerdictKind::Expired,
+        }
+    }
+
     /// `true` if the thermostat is known to hold the requested values.
     #[must_use]
     pub const fn is_confirmed(&self) -> bool {
         matches!(self, Self::Confirmed { .. })
+    }
+}
+
+/// Kind of a [`Verdict`], for records, metrics and results.
+///
+/// ```
+/// use mysa_session::VerdictKind;
+///
+/// assert_eq!(VerdictKind::Confirmed.name(), "confirmed");
+/// assert_eq!(VerdictKind::from_name("expired"), Some(VerdictKind::Expired));
+/// assert_eq!(VerdictKind::from_name("done"), None);
+/// ```
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "callers must handle every verdict")]
+pub enum VerdictKind {
+    /// The thermostat holds the requested values.
+    Confirmed,
+    /// The command may have been sent, and it is unknown whether the thermostat holds the values.
+    Unconfirmed,
+    /// The change will not happen.
+    Refused,
+    /// A newer command took the place of this one.
+    Superseded,
+    /// The command was not sent.
+    Expired,
+}
+
+impl VerdictKind {
+    /// All kinds.
+    pub const ALL: [Self; 5] =
+        [Self::Confirmed, Self::Unconfirmed, Self::Refused, Self::Superseded, Self::Expired];
+
+    /// Name in lower case, such as `confirmed`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Refused => "refused",
+            Self::Superseded => "superseded",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// Kind with this name; `None` for any other text.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
@@ -95,6 +155,19 @@ pub enum Evidence {
     Reported,
 }
 
+impl Evidence {
+    /// Name in lower case, for programs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ack => "ack",
+            Self::Status => "status",
+            Self::Rest => "rest",
+            Self::Reported => "reported",
+        }
+    }
+}
+
 /// Furthest point that a command is known to have reached on its way to the thermostat.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "there are only these three stages")]
@@ -105,6 +178,18 @@ pub enum DeliveryStage {
     Service(Channel),
     /// The thermostat acknowledged the command, without showing the values.
     Thermostat,
+}
+
+impl DeliveryStage {
+    /// Name in lower case, for programs: `wire`, `service` or `thermostat`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Wire(_) => "wire",
+            Self::Service(_) => "service",
+            Self::Thermostat => "thermostat",
+        }
+    }
 }
 
 /// Reason for a refusal, and who refused.

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use mysa_fleet::{Decision, Outcome, Reply};
+use mysa_fleet::{Decision, Reply};
+use mysa_session::VerdictKind;
 
 use super::FleetViolation;
 
@@ -219,9 +220,9 @@ impl Judge {
     fn compare(&self, command: &CommandName, decision: &Decision) -> Result<(), FleetViolation> {
         let was_sent = self.sent.contains_key(command);
         let is_right = match decision.outcome {
-            Outcome::Confirmed => was_sent,
-            Outcome::Refused | Outcome::Superseded | Outcome::Expired => !was_sent,
-            Outcome::Unconfirmed => true,
+            VerdictKind::Confirmed => was_sent,
+            VerdictKind::Refused | VerdictKind::Superseded | VerdictKind::Expired => !was_sent,
+            VerdictKind::Unconfirmed => true,
         };
         if is_right {
             return Ok(());

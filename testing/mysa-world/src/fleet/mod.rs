@@ -13,10 +13,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mysa_fleet::{
-    AccountId, Answer, Bucket, CommandId, Decision, Entry, Operation, OperationId, Outcome, Output, Reply,
-    ReplyTo, Request, Revision, Settings, StopReason,
+    AccountId, Answer, Bucket, CommandId, Decision, Entry, Operation, OperationId, Output, Reply, ReplyTo,
+    Request, Revision, Settings, StopReason,
 };
 use mysa_proto::{DeviceId, UnixTime};
+use mysa_session::VerdictKind;
 
 pub use campaign::{FleetFailure, FleetReport, FleetTrouble, fleet_campaign};
 use judge::{CommandName, Judge};
@@ -124,7 +125,7 @@ enum ProcessEvent {
     Verdict {
         account: AccountId,
         id: CommandId,
-        outcome: Outcome,
+        outcome: VerdictKind,
     },
 }
 
@@ -623,9 +624,9 @@ impl FleetWorld {
                 self.judge.ended(process, account.as_str(), token.number());
                 for (id, was_sent) in open {
                     let decision = if was_sent {
-                        Decision::new(Outcome::Unconfirmed, "the session ended after it was sent")
+                        Decision::new(VerdictKind::Unconfirmed, "the session ended after it was sent")
                     } else {
-                        Decision::new(Outcome::Expired, "the session ended before it was sent")
+                        Decision::new(VerdictKind::Expired, "the session ended before it was sent")
                     };
                     worker.handle_verdict(&account, &id, &decision, now);
                 }
@@ -636,15 +637,18 @@ impl FleetWorld {
                 match node.clients.take(&account, token, &id, now.mono) {
                     None => {}
                     Some(false) => {
-                        let decision = Decision::new(Outcome::Expired, "it could not be sent in time");
+                        let decision = Decision::new(VerdictKind::Expired, "it could not be sent in time");
                         worker.handle_verdict(&account, &id, &decision, now);
                     }
                     Some(true) => {
                         let name = (account.to_string(), id.to_string());
                         self.judge.sent(&name, token.number())?;
                         self.note(format_args!("{account}.{id} reaches the thermostat, by worker {number}"));
-                        let outcome =
-                            if self.rng.one_in(4) { Outcome::Unconfirmed } else { Outcome::Confirmed };
+                        let outcome = if self.rng.one_in(4) {
+                            VerdictKind::Unconfirmed
+                        } else {
+                            VerdictKind::Confirmed
+                        };
                         let delay = Duration::from_millis(self.rng.below(3_000));
                         let event = ProcessEvent::Verdict { account, id, outcome };
                         self.push(delay, Event::Process(process, event));
@@ -695,7 +699,7 @@ impl FleetWorld {
                     } else {
                         // The client of this token does not run.
                         let now = node.now(true_now);
-                        let decision = Decision::new(Outcome::Refused, "the client does not run");
+                        let decision = Decision::new(VerdictKind::Refused, "the client does not run");
                         if let Some(worker) = &mut node.worker {
                             worker.handle_verdict(&account, &id, &decision, now);
                         }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mysa_bridge::{AccountIndex, Event, Outcome};
-use mysa_tokio::{Level, Reason};
+use mysa_bridge::{AccountIndex, Event};
+use mysa_tokio::{Level, Reason, VerdictKind};
 
 use crate::output::record::{self, Record, Value};
 use crate::output::terminal::Terminal;
@@ -239,7 +239,7 @@ fn describe(event: &Event) -> Entry {
         Event::Decided { request, device, outcome, reason } => {
             fields.put("id", device.as_str()).put("command", number(request));
             fields.put("outcome", outcome.name()).put("reason", reason.as_str());
-            let is_fine = matches!(outcome, Outcome::Confirmed | Outcome::Superseded);
+            let is_fine = matches!(outcome, VerdictKind::Confirmed | VerdictKind::Superseded);
             (if is_fine { Severity::Info } else { Severity::Warning }, "result")
         }
         Event::Ignored { topic, reason } => {

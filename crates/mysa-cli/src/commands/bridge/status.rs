@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mysa_bridge::{Event, IgnoredReason, Outcome, Thermostat};
+use mysa_bridge::{Event, IgnoredReason, Thermostat};
 use mysa_proto::DeviceId;
-use mysa_tokio::{Level, Reason};
+use mysa_tokio::{Level, Reason, VerdictKind};
 
 use crate::output::record::printable;
 
@@ -19,7 +19,7 @@ pub(super) struct Status {
     pub(super) accounts: Vec<Account>,
     pub(super) thermostats: BTreeMap<DeviceId, Row>,
     /// Number of decided commands by outcome.
-    outcomes: [u64; OUTCOMES.len()],
+    outcomes: [u64; VerdictKind::ALL.len()],
     /// Number of ignored messages by reason.
     ignored: [u64; IGNORED.len()],
     /// Number of messages that were dropped because too many waited.
@@ -67,8 +67,6 @@ pub(super) struct Row {
     pub(super) is_available: Option<bool>,
 }
 
-const OUTCOMES: [Outcome; 5] =
-    [Outcome::Confirmed, Outcome::Unconfirmed, Outcome::Refused, Outcome::Superseded, Outcome::Expired];
 const IGNORED: [(IgnoredReason, &str); 4] = [
     (IgnoredReason::Retained, "retained"),
     (IgnoredReason::TooLong, "too_long"),
@@ -144,7 +142,7 @@ impl Status {
             }
             Event::Removed { device } => drop(self.thermostats.remove(device)),
             Event::Decided { outcome, .. } => {
-                count(&mut self.outcomes, OUTCOMES.iter().position(|known| known == outcome));
+                count(&mut self.outcomes, VerdictKind::ALL.iter().position(|known| known == outcome));
             }
             Event::Ignored { reason, .. } => {
                 count(&mut self.ignored, IGNORED.iter().position(|(known, _)| known == reason));
@@ -158,7 +156,7 @@ impl Status {
 
     /// Numbers of decided commands, by the name of the outcome.
     pub(super) fn outcomes(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        OUTCOMES.iter().map(|outcome| outcome.name()).zip(self.outcomes)
+        VerdictKind::ALL.iter().map(|outcome| outcome.name()).zip(self.outcomes)
     }
 
     /// Numbers of ignored messages, by the name of the reason.

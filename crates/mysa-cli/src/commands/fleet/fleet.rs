@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use mysa_config::FleetAccounts;
-use mysa_tokio::{DeviceId, Environment, Settings, Tls, Verdict};
+use mysa_tokio::{DeviceId, Environment, Settings, Tls, Verdict, VerdictKind};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ use super::ask::{self, Ask, Set, Status};
 use super::stream::{Stream, event};
 use crate::commands::bridge::log::Log;
 use crate::commands::set::plan_one;
-use crate::commands::set::report::{self, verdict_name};
+use crate::commands::set::report;
 use crate::output::record::{self, Record, Value};
 use crate::output::terminal::Terminal;
 use crate::output::timefmt;
@@ -81,9 +81,15 @@ const RENEWAL_SPREAD: Duration = Duration::from_secs(900);
 /// Time over which the replacements of connections are spread, of 23 hours.
 const CONNECTION_SPREAD: Duration = Duration::from_secs(4 * 3_600);
 
-/// Names of verdicts in metrics.
-pub(super) const OUTCOMES: [&str; 6] =
-    ["confirmed", "unconfirmed", "refused", "superseded", "expired", "failed"];
+/// Outcomes of commands that are counted. `None` is a command that failed without a verdict.
+const OUTCOMES: [Option<VerdictKind>; 6] = [
+    Some(VerdictKind::Confirmed),
+    Some(VerdictKind::Unconfirmed),
+    Some(VerdictKind::Refused),
+    Some(VerdictKind::Superseded),
+    Some(VerdictKind::Expired),
+    None,
+];
 
 /// The accounts and their tasks. Cheap to clone.
 #[derive(Clone)]
@@ -187,7 +193,8 @@ impl Fleet {
 
     /// Numbers of verdicts, by name.
     pub(super) fn outcomes(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        OUTCOMES.into_iter().zip(self.0.outcomes.iter().map(|count| count.load(Ordering::Relaxed)))
+        let names = OUTCOMES.into_iter().map(|outcome| outcome.map_or("failed", VerdictKind::name));
+        names.zip(self.0.outcomes.iter().map(|count| count.load(Ordering::Relaxed)))
     }
 
     /// Starts the accounts of a file that do not run yet, stops those that it has no more, and restarts those with other
@@ -374,7 +381,7 @@ impl Fleet {
         match verdict {
             Ok(verdict) => {
                 let record = report::decided(&cloud.client, &plan, &verdict, false).record;
-                Decided { record, outcome: verdict_name(&verdict), may_be_sent: true }
+                Decided { record, outcome: Some(verdict.kind()), may_be_sent: true }
             }
             Err(error) => {
                 let failure = Failure::from((Exit::Failed, error));
@@ -489,7 +496,8 @@ fn summary(account: &Account) -> Record {
 /// Outcome of a command.
 pub(super) struct Decided {
     pub(super) record: Record,
-    pub(super) outcome: &'static str,
+    /// Kind of the verdict; `None` if the command failed without one.
+    pub(super) outcome: Option<VerdictKind>,
     /// `false` if certainly nothing was sent, whatever the outcome.
     #[cfg_attr(
         not(any(feature = "nats", test)),
@@ -518,7 +526,7 @@ impl Decided {
     fn failed(record: Record) -> Self {
         let is_refused =
             record.fields().any(|(name, value)| name == "verdict" && *value == Value::Text("refused".into()));
-        Self { record, outcome: if is_refused { "refused" } else { "failed" }, may_be_sent: false }
+        Self { record, outcome: is_refused.then_some(VerdictKind::Refused), may_be_sent: false }
     }
 }
 
@@ -587,7 +595,7 @@ mod tests {
         let message = async |owner| {
             let bounds = Bounds { owner, deadline: Duration::from_secs(9), now: Box::new(|| Duration::ZERO) };
             let decided = fleet.decide(&set, Some(&bounds)).await;
-            assert!(!decided.may_be_sent && decided.outcome == "failed");
+            assert!(!decided.may_be_sent && decided.outcome.is_none());
             decided.record.to_json()
         };
         for owner in [6, 8] {

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Weak};
 
-use mysa_fleet::{Decision, Outcome};
-use mysa_tokio::StoredSession;
+use mysa_fleet::Decision;
+use mysa_tokio::{StoredSession, VerdictKind};
 
 use super::account::{Account, Stop};
 use super::ask::{self, Set};
@@ -74,13 +74,10 @@ impl Fleet {
     pub(super) async fn carry_out(&self, set: &Set, bounds: &Bounds) -> Decision {
         let decided = self.decide(set, Some(bounds)).await;
         let outcome = match decided.outcome {
-            "confirmed" => Outcome::Confirmed,
-            "refused" => Outcome::Refused,
-            "superseded" => Outcome::Superseded,
-            "expired" => Outcome::Expired,
+            Some(outcome) => outcome,
             // It failed before anything was sent.
-            _ if !decided.may_be_sent => Outcome::Expired,
-            _ => Outcome::Unconfirmed,
+            None if !decided.may_be_sent => VerdictKind::Expired,
+            None => VerdictKind::Unconfirmed,
         };
         let answer = self.report(set, decided, Some(bounds.owner));
         let member =

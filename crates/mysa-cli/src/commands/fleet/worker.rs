@@ -13,10 +13,11 @@ use async_nats::{Message, Subject};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use mysa_config::{FleetAccount, FleetAccounts};
 use mysa_fleet::{
-    AccountId, Answer, Bucket, CommandId, Counts, Decision, Entry, Event, OperationId, Outcome, Output,
-    Reply, ReplyTo, Request, Retry, Revision, Settings, StopReason, Worker, WorkerId,
+    AccountId, Answer, Bucket, CommandId, Counts, Decision, Entry, Event, OperationId, Output, Reply,
+    ReplyTo, Request, Retry, Revision, Settings, StopReason, Worker, WorkerId,
 };
 use mysa_proto::{Now, UnixTime};
+use mysa_tokio::VerdictKind;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -427,7 +428,7 @@ impl Driver {
                     tokio::spawn(async move {
                         let decision = match set {
                             Some(set) => fleet.carry_out(&set, &bounds).await,
-                            None => Decision::new(Outcome::Expired, "the record is unreadable"),
+                            None => Decision::new(VerdictKind::Expired, "the record is unreadable"),
                         };
                         let _ = done.send(Done::Decided(account, id, decision)).await;
                     });
@@ -614,11 +615,11 @@ impl Driver {
     }
 }
 
-const fn exit(outcome: Outcome) -> Option<Exit> {
+const fn exit(outcome: VerdictKind) -> Option<Exit> {
     match outcome {
-        Outcome::Confirmed => None,
-        Outcome::Unconfirmed | Outcome::Superseded => Some(Exit::Unconfirmed),
-        Outcome::Refused => Some(Exit::Refused),
-        Outcome::Expired => Some(Exit::TimedOut),
+        VerdictKind::Confirmed => None,
+        VerdictKind::Unconfirmed | VerdictKind::Superseded => Some(Exit::Unconfirmed),
+        VerdictKind::Refused => Some(Exit::Refused),
+        VerdictKind::Expired => Some(Exit::TimedOut),
     }
 }

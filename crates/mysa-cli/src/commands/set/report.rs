@@ -222,7 +222,7 @@ pub(crate) fn decided(client: &Client, plan: &Plan, verdict: &Verdict, no_wait: 
         record.put("already_so", *effect == Effect::AlreadyHeld);
     }
     if let Verdict::Unconfirmed { seen, reached, .. } = verdict {
-        record.put("reached", stage_name(*reached));
+        record.put("reached", reached.name());
         record.put("seen", plan::record(seen, &plan.asked, plan.style()));
     }
     record.put("link", Link::of(&latest).name());
@@ -321,7 +321,7 @@ impl Outcome {
             (Some(Exit::Unconfirmed), _) => "; check with `mysa status`".into(),
             _ => String::new(),
         };
-        Self { name: verdict_name(verdict), text: describe(verdict, unit), hint, exit }
+        Self { name: verdict.kind().name(), text: describe(verdict, unit), hint, exit }
     }
 
     /// Describes the stage that a command reached when the confirmation is not waited for.
@@ -358,25 +358,6 @@ fn exit(verdict: &Verdict, link: Link, level: Level, reason: Reason) -> Option<E
         }
         Verdict::Expired(_) => Exit::TimedOut,
     })
-}
-
-/// Name of a verdict for programs.
-pub(crate) fn verdict_name(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Confirmed { .. } => "confirmed",
-        Verdict::Unconfirmed { .. } => "unconfirmed",
-        Verdict::Refused(_) => "refused",
-        Verdict::Superseded { .. } => "superseded",
-        Verdict::Expired(_) => "expired",
-    }
-}
-
-fn stage_name(stage: DeliveryStage) -> &'static str {
-    match stage {
-        DeliveryStage::Wire(_) => "wire",
-        DeliveryStage::Service(_) => "service",
-        DeliveryStage::Thermostat => "thermostat",
-    }
 }
 
 /// Describes a verdict, with temperatures in the user's unit.
