@@ -82,6 +82,7 @@ pub(crate) fn describe_reason(reason: Reason) -> String {
             RefusalKind::AccountDisabled => {
                 "user disabled: the account was disabled by the vendor; contact Mysa support".into()
             }
+            RefusalKind::WrongCredentials => format!("{reason}: check the e-mail address and the password"),
             RefusalKind::NoSuchUser => "user not found: check the e-mail address".into(),
             RefusalKind::LockedOut => {
                 "too many failed attempts: wait 15 minutes before the next one".into()
