@@ -82,6 +82,11 @@ impl Registry {
         }
     }
 
+    /// Entry of an account that was not removed.
+    async fn there(&self, account: &AccountId) -> Result<Option<Entry>> {
+        Ok(self.entry(account).await?.filter(|entry| entry.value.is_some()))
+    }
+
     /// Reads the session of an account.
     ///
     /// # Errors
@@ -194,36 +199,42 @@ async fn add(terminal: &Terminal, context: &Context, args: &AddAccount) -> Resul
     let keys = keys::load(&args.source).await?;
     let nats = connect(&args.nats).await?;
     let registry = Registry::open(&nats, args.replicas.into(), keys).await?;
-    let there = registry.entry(&account).await?.filter(|entry| entry.value.is_some());
+    let mut there = registry.there(&account).await?;
     if there.is_some() && !args.replace {
         return Err(Failure::usage(format!(
             "the account {name} is at NATS already; replace its session with --replace"
         )));
     }
     let mut session = session(terminal, context, args, &email).await?;
-    // Above the one that is there, so that the worker that owns the account takes it.
-    let before = there.as_ref().and_then(|entry| registry.unseal(&account, entry.value.as_deref()?).ok());
-    if let Some(before) = before {
-        session.generation = session.generation.max(before.generation.saturating_add(1));
-    }
-    let value = registry.seal(&account, &session)?;
-    let action = match &there {
-        Some(entry) => Action::Update { value, revision: entry.revision },
-        None => Action::Create { value },
-    };
-    match registry.store.act(Bucket::Accounts, account.as_str(), action).await {
-        Answer::Written(_) => {}
-        Answer::Conflict => {
-            return Err(Failure::new(
-                Exit::Failed,
-                format!("another process wrote the account {name} meanwhile; list it"),
-            ));
+    for _ in 0..ATTEMPTS {
+        // Above the one that is there, so that the worker that owns the account takes it.
+        let before = there.as_ref().and_then(|entry| registry.unseal(&account, entry.value.as_deref()?).ok());
+        if let Some(before) = before {
+            session.generation = session.generation.max(before.generation.saturating_add(1));
         }
-        _ => return Err(registry.silent()),
+        let value = registry.seal(&account, &session)?;
+        let action = match &there {
+            Some(entry) => Action::Update { value, revision: entry.revision },
+            None => Action::Create { value },
+        };
+        match registry.store.act(Bucket::Accounts, account.as_str(), action).await {
+            Answer::Written(_) => {
+                let key = registry.keys();
+                terminal.say(format!("the account {name} is at NATS, sealed with key '{}'", key.newest()));
+                return Ok(());
+            }
+            // A worker writes too, such as that the session to replace was refused.
+            Answer::Conflict if args.replace => there = registry.there(&account).await?,
+            Answer::Conflict => {
+                return Err(Failure::new(
+                    Exit::Failed,
+                    format!("another process wrote the account {name} meanwhile; list it"),
+                ));
+            }
+            _ => break,
+        }
     }
-    let key = registry.keys();
-    terminal.say(format!("the account {name} is at NATS, sealed with key '{}'", key.newest()));
-    Ok(())
+    Err(registry.silent())
 }
 
 /// Session to seal: of a refresh token, of a sign-in by password, or of `mysa login`.
