@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use mysa_proto::{Channel, DeviceState, Family};
-use mysa_tokio::{
-    DeviceView, Effect, Expired, Level, Link, Reason, Refused, Service, Verdict,
-    Watts,
-};
+use mysa_tokio::{DeviceView, Effect, Expired, Level, Link, Reason, Refused, Service, Verdict, Watts};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
