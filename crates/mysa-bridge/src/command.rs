@@ -1,7 +1,7 @@
 use alloc::string::{String, ToString};
 use core::fmt;
 
-use mysa_proto::{Brightness, Celsius, Change, Entity, Hold, UnixTime};
+use mysa_proto::{Brightness, Celsius, Change, Entity, Hold, InvalidCommand, SetpointRange, Span, UnixTime};
 use time::{Date, Month, Time};
 
 /// Error: the payload of a command is not a value of its field.
@@ -15,6 +15,8 @@ pub(crate) enum InvalidPayload {
     NotANumber,
     /// The number is outside the range.
     OutOfRange { min: i32, max: i32 },
+    /// The setpoint is outside the range that the thermostat has at present.
+    Setpoint(InvalidCommand),
     /// The payload is neither on nor off.
     NotASwitch,
     /// The payload is none of the choices.
@@ -32,6 +34,7 @@ impl fmt::Display for InvalidPayload {
             Self::NotText => write!(f, "invalid value: expected a text of at most {MAX_PAYLOAD} bytes"),
             Self::NotANumber => f.write_str("invalid value: expected a number"),
             Self::OutOfRange { min, max } => write!(f, "invalid value: expected {min} to {max}"),
+            Self::Setpoint(error) => write!(f, "{error}"),
             Self::NotASwitch => f.write_str("invalid value: expected ON or OFF"),
             Self::NoSuchChoice { choices } => write!(f, "invalid value: expected {choices}"),
             Self::NotAnEnd => f.write_str(
@@ -50,8 +53,10 @@ pub(crate) fn is_number(field: &str) -> bool {
     matches!(field, "setpoint" | "setpoint_f" | "brightness_active" | "brightness_idle")
 }
 
-/// Parses the payload of a command for a thermostat with these entities. The range of a setpoint, and what the model
-/// allows in its present mode, is checked by the session. Hours count from `now`.
+/// Parses the payload of a command for a thermostat with these entities. Hours count from `now`.
+///
+/// The session checks what the model allows. The range of a setpoint is checked here too, because a value that the session
+/// refuses must not supersede a valid one that is held back.
 pub(crate) fn parse(
     field: &str,
     payload: &[u8],
@@ -69,8 +74,8 @@ pub(crate) fn parse(
     let writable = |entity: &&Entity| entity.key() == key && entity.writable;
     let entity = entities.iter().find(writable).ok_or(InvalidPayload::NoSuchSetting)?;
     match field {
-        "setpoint" => number(text, Celsius::from_degrees).map(Change::setpoint),
-        "setpoint_f" => number(text, Celsius::from_fahrenheit).map(Change::setpoint),
+        "setpoint" => setpoint(number(text, Celsius::from_degrees)?, entity.range),
+        "setpoint_f" => setpoint(number(text, Celsius::from_fahrenheit)?, entity.range),
         "brightness_active" => percent(text)
             .map(|active| brightness(Brightness { active: Some(active), ..Brightness::default() })),
         "brightness_idle" => {
@@ -149,6 +154,20 @@ fn digits(text: &str, count: usize) -> Option<u32> {
 
 fn number(text: &str, convert: fn(f64) -> Option<Celsius>) -> Result<Celsius, InvalidPayload> {
     text.parse().ok().and_then(convert).ok_or(InvalidPayload::NotANumber)
+}
+
+fn setpoint(asked: Celsius, range: Option<Span>) -> Result<Change, InvalidPayload> {
+    if let Some(range) = range.and_then(setpoint_range)
+        && range.nearest(asked).is_none()
+    {
+        return Err(InvalidPayload::Setpoint(InvalidCommand::SetpointOutOfRange { asked, range }));
+    }
+    Ok(Change::setpoint(asked))
+}
+
+fn setpoint_range(span: Span) -> Option<SetpointRange> {
+    let [min, max, step] = [span.min, span.max, span.step].map(Celsius::from_degrees);
+    Some(SetpointRange { min: min?, max: max?, step: step? })
 }
 
 /// Whole percent. Home Assistant writes numbers with a decimal point.

@@ -579,6 +579,19 @@ fn of_a_slider_only_the_last_position_is_sent_and_each_has_a_result() {
 }
 
 #[test]
+fn a_setpoint_out_of_range_does_not_take_the_place_of_one_that_is_held_back() {
+    let mut harness = one_room();
+    harness.set(SET_SETPOINT, "21");
+    harness.run(Duration::from_millis(100));
+    harness.set(SET_SETPOINT, "99");
+    assert_eq!(outcomes(&harness), [(2, "refused".to_owned())]);
+    let reason = &harness.results(LIVING)[0].3;
+    assert_eq!(reason, "setpoint 99 °C is out of range: allowed are 5 to 30 °C in steps of 0.5");
+    harness.secs(1);
+    assert_eq!(changes(&harness), [setpoint(21.0)]);
+}
+
+#[test]
 fn a_slider_that_moves_all_the_time_is_sent_at_intervals() {
     let mut harness = one_room();
     for step in 0..100 {
