@@ -10,11 +10,11 @@ use bytes::BytesMut;
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::connection::{PacketBuildResult, PacketBuilder, PacketData};
 use mqtt_protocol_core::mqtt::packet::{Qos, v3_1_1};
-use mysa_benches::Comparison;
-use mysa_mqtt_codec::{Delivery, Inbound, PINGRESP, PacketId, Publish, Stream, Topic, decode, puback};
+use mysa_benches::{Comparison, TOPIC, payload, status, stream_of_700};
+use mysa_mqtt_codec::{Delivery, Inbound, PacketId, Publish, Stream, Topic, decode};
+use mysa_testkit::codec::{Codec, Mqttbytes, Mqttrs, Rumqttc, packet_size};
 use tokio_util::codec::{Decoder, Encoder};
 
-const TOPIC: &str = "/v1/dev/a0b1c2d3e4f5/out";
 const LIMIT: usize = 160_000;
 /// Packets handed over at once where single packets are measured, so that many of them share the cost of a refill.
 const BATCH: usize = 64;
@@ -32,11 +32,10 @@ fn main() {
 fn decode_one() -> String {
     let wire = status(180).repeat(BATCH);
     let units = BATCH as u64;
-    let (mut v4, mut rumqttc, mut next) = (Mqttbytes::default(), Rumqttc::default(), RumqttcNext::default());
-    let (mut core, mut rmqtt) = (ProtocolCore::default(), Rmqtt::default());
+    let chunks = [&wire[..]];
     let mut refilled = BytesMut::new();
     let mut copied = vec![0; wire.len()];
-    Comparison::new("decode a PUBLISH, QoS 1, 211 bytes", "packet")
+    let comparison = Comparison::new("decode a PUBLISH, QoS 1, 211 bytes", "packet")
         .entry("mysa-mqtt-codec", units, || {
             let mut input = black_box(&wire[..]);
             while let Ok(Some(packet)) = decode(&mut input, LIMIT as u32) {
@@ -54,12 +53,8 @@ fn decode_one() -> String {
             }
             expect_end(input.len());
         })
-        .entry("mqttrs", units, || mqttrs_all(black_box(&wire)))
-        .entry("mqttbytes", units, || v4.feed(&wire))
-        .entry("rumqttc", units, || rumqttc.feed(&wire))
-        .entry("rumqttc-v4-next", units, || next.feed(&wire))
-        .entry("mqtt-protocol-core", units, || core.feed(&wire))
-        .entry("rmqtt-codec", units, || rmqtt.feed(&wire))
+        .entry("mqttrs", units, || mqttrs_all(black_box(&wire)));
+    buffered(comparison, units, &chunks)
         .entry("floor: walk the headers", units, || walk(black_box(&wire)))
         .entry("floor: memcpy", units, || copied.copy_from_slice(black_box(&wire)))
         .entry("append alone (included in buffered decoders)", units, || {
@@ -69,12 +64,20 @@ fn decode_one() -> String {
         .run()
 }
 
+/// The codecs that own a buffer. A new one is a line here.
+fn buffered<'a>(comparison: Comparison<'a>, units: u64, chunks: &'a [&'a [u8]]) -> Comparison<'a> {
+    comparison
+        .codec(Mqttbytes::NAME, Mqttbytes::default(), units, chunks)
+        .codec(Rumqttc::NAME, Rumqttc::default(), units, chunks)
+        .codec(RumqttcNext::NAME, RumqttcNext::default(), units, chunks)
+        .codec(ProtocolCore::NAME, ProtocolCore::default(), units, chunks)
+        .codec(Rmqtt::NAME, Rmqtt::default(), units, chunks)
+}
+
 fn decode_stream(size: usize, name: &str) -> String {
     let (wire, units) = stream_of_700();
     let chunks: Vec<&[u8]> = wire.chunks(size.min(wire.len())).collect();
     let mut stream = Stream::new(LIMIT as u32);
-    let (mut v4, mut rumqttc, mut next) = (Mqttbytes::default(), Rumqttc::default(), RumqttcNext::default());
-    let (mut core, mut rmqtt, mut mqttrs) = (ProtocolCore::default(), Rmqtt::default(), Mqttrs::default());
     let title = format!("64 KiB, 700 packets, {name}");
     let comparison = Comparison::new(&title, "packet").entry("mysa-mqtt-codec", units, || {
         let mut packets = 0;
@@ -87,13 +90,8 @@ fn decode_stream(size: usize, name: &str) -> String {
         }
         assert_eq!(packets, units);
     });
-    let mut comparison = comparison
-        .entry("mqttrs, append and drain", units, || check(units, &chunks, |chunk| mqttrs.feed(chunk)))
-        .entry("mqttbytes", units, || check(units, &chunks, |chunk| v4.feed(chunk)))
-        .entry("rumqttc", units, || check(units, &chunks, |chunk| rumqttc.feed(chunk)))
-        .entry("rumqttc-v4-next", units, || check(units, &chunks, |chunk| next.feed(chunk)))
-        .entry("mqtt-protocol-core", units, || check(units, &chunks, |chunk| core.feed(chunk)))
-        .entry("rmqtt-codec", units, || check(units, &chunks, |chunk| rmqtt.feed(chunk)));
+    let comparison = comparison.codec("mqttrs, append and drain", Mqttrs::default(), units, &chunks);
+    let mut comparison = buffered(comparison, units, &chunks);
     let mut copied = Vec::new();
     if chunks.len() == 1 {
         comparison = comparison.entry("mqttrs, in place", units, || mqttrs_all(black_box(&wire))).entry(
@@ -215,43 +213,6 @@ fn refill<T>(out: &mut BytesMut, mut write: impl FnMut(&mut BytesMut) -> T) {
     }
 }
 
-/// A message as devices send it: `payload` bytes of JSON on the device's topic.
-fn status(size: usize) -> Vec<u8> {
-    let mut wire = Vec::new();
-    let id = PacketId::new(10).expect("not zero");
-    let payload = payload(size);
-    Publish::new(Topic::new(TOPIC).expect("a topic"), &payload, Delivery::AtLeastOnce(id))
-        .encode(&mut wire)
-        .expect("a packet");
-    wire
-}
-
-fn payload(size: usize) -> Vec<u8> {
-    let mut payload =
-        br#"{"ver":"1.0","msg":40,"src":{"type":1,"ref":"a0b1c2d3e4f5"},"time":1767323045,"#.to_vec();
-    payload.resize(size, b' ');
-    payload
-}
-
-/// Traffic of a client that publishes as often as it receives: a status, an answer, a shorter status, an
-/// answer.
-fn stream_of_700() -> (Vec<u8>, u64) {
-    let mut wire = Vec::new();
-    let acknowledged = puback(PacketId::new(7).expect("not zero"));
-    for _ in 0..175 {
-        wire.extend_from_slice(&status(180));
-        wire.extend_from_slice(&acknowledged);
-        wire.extend_from_slice(&status(126));
-        wire.extend_from_slice(&PINGRESP);
-    }
-    assert_eq!(wire.len() / 1_024, 63, "the stream is nearly 64 KiB");
-    (wire, 700)
-}
-
-fn check(units: u64, chunks: &[&[u8]], mut feed: impl FnMut(&[u8]) -> u64) {
-    assert_eq!(black_box(chunks).iter().map(|chunk| feed(chunk)).sum::<u64>(), units);
-}
-
 fn expect_end(left: usize) {
     assert_eq!(left, 0, "the bytes end within a packet");
 }
@@ -266,18 +227,6 @@ fn walk(wire: &[u8]) -> u64 {
     packets
 }
 
-fn packet_size(wire: &[u8]) -> Option<usize> {
-    let mut remaining = 0;
-    for at in 0..4 {
-        let byte = *wire.get(1 + at)?;
-        remaining |= usize::from(byte & 0x7f) << (7 * at);
-        if byte < 0x80 {
-            return Some(2 + at + remaining);
-        }
-    }
-    None
-}
-
 /// mqttrs does not return the number of bytes that a packet took, so its caller must read the header again.
 fn mqttrs_all(wire: &[u8]) -> usize {
     let mut at = 0;
@@ -289,56 +238,12 @@ fn mqttrs_all(wire: &[u8]) -> usize {
 }
 
 #[derive(Default)]
-struct Mqttrs(Vec<u8>);
-
-impl Mqttrs {
-    fn feed(&mut self, chunk: &[u8]) -> u64 {
-        self.0.extend_from_slice(chunk);
-        let (mut at, mut packets) = (0, 0);
-        while let Ok(Some(packet)) = mqttrs::decode_slice(&self.0[at..]) {
-            black_box(&packet);
-            at += packet_size(&self.0[at..]).unwrap_or(usize::MAX);
-            packets += 1;
-        }
-        self.0.drain(..at);
-        packets
-    }
-}
-
-#[derive(Default)]
-struct Mqttbytes(BytesMut);
-
-impl Mqttbytes {
-    fn feed(&mut self, chunk: &[u8]) -> u64 {
-        self.0.extend_from_slice(chunk);
-        let mut packets = 0;
-        while let Ok(packet) = mqttbytes::v4::read(&mut self.0, LIMIT) {
-            black_box(&packet);
-            packets += 1;
-        }
-        packets
-    }
-}
-
-#[derive(Default)]
-struct Rumqttc(BytesMut);
-
-impl Rumqttc {
-    fn feed(&mut self, chunk: &[u8]) -> u64 {
-        self.0.extend_from_slice(chunk);
-        let mut packets = 0;
-        while let Ok(packet) = rumqttc::Packet::read(&mut self.0, LIMIT) {
-            black_box(&packet);
-            packets += 1;
-        }
-        packets
-    }
-}
-
-#[derive(Default)]
 struct RumqttcNext(BytesMut);
 
-impl RumqttcNext {
+impl Codec for RumqttcNext {
+    const NAME: &'static str = "rumqttc-v4-next";
+
+    #[inline]
     fn feed(&mut self, chunk: &[u8]) -> u64 {
         self.0.extend_from_slice(chunk);
         let mut packets = 0;
@@ -358,7 +263,10 @@ impl Default for Rmqtt {
     }
 }
 
-impl Rmqtt {
+impl Codec for Rmqtt {
+    const NAME: &'static str = "rmqtt-codec";
+
+    #[inline]
     fn feed(&mut self, chunk: &[u8]) -> u64 {
         self.0.extend_from_slice(chunk);
         let mut packets = 0;
@@ -378,8 +286,11 @@ impl Default for ProtocolCore {
     }
 }
 
-impl ProtocolCore {
+impl Codec for ProtocolCore {
+    const NAME: &'static str = "mqtt-protocol-core";
+
     /// Handles the packet types of these benchmarks, because the crate's own dispatch is private to its connection.
+    #[inline]
     fn feed(&mut self, chunk: &[u8]) -> u64 {
         let mut cursor = Cursor::new(chunk);
         let mut packets = 0;

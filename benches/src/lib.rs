@@ -7,6 +7,12 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use mysa_mqtt_codec::{Delivery, PINGRESP, PacketId, Publish, Topic, puback};
+use mysa_testkit::codec::Codec;
+
+/// Topic of a device's messages.
+pub const TOPIC: &str = "/v1/dev/a0b1c2d3e4f5/out";
+
 /// Comparison of several implementations of the same work.
 ///
 /// ```
@@ -55,6 +61,21 @@ impl<'a> Comparison<'a> {
         });
         self.entries.push(Entry { name, units: units.max(1), run, nanos: Vec::new() });
         self
+    }
+
+    /// Adds an MQTT codec that gets these chunks as from a socket. They must hold `packets` packets.
+    #[must_use]
+    pub fn codec<C: Codec + 'a>(
+        self,
+        name: &'a str,
+        mut codec: C,
+        packets: u64,
+        chunks: &'a [&'a [u8]],
+    ) -> Self {
+        self.entry(name, packets, move || {
+            let found: u64 = black_box(chunks).iter().map(|chunk| codec.feed(chunk)).sum();
+            assert_eq!(found, packets, "{} in {} chunks", C::NAME, chunks.len());
+        })
     }
 
     /// Runs all rounds and returns the table. Each entry takes about two milliseconds a round.
@@ -108,3 +129,47 @@ fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
+
+/// PUBLISH as devices send it: a payload of `size` bytes on the device's topic, with QoS 1.
+///
+/// # Panics
+/// `size` is more than a packet holds.
+#[must_use]
+pub fn status(size: usize) -> Vec<u8> {
+    let mut wire = Vec::new();
+    let id = PacketId::new(10).expect("not zero");
+    let payload = payload(size);
+    Publish::new(Topic::new(TOPIC).expect("a topic"), &payload, Delivery::AtLeastOnce(id))
+        .encode(&mut wire)
+        .expect("a packet");
+    wire
+}
+
+/// Payload of such a message: `size` bytes of JSON.
+#[must_use]
+pub fn payload(size: usize) -> Vec<u8> {
+    let mut payload =
+        br#"{"ver":"1.0","msg":40,"src":{"type":1,"ref":"a0b1c2d3e4f5"},"time":1767323045,"#.to_vec();
+    payload.resize(size, b' ');
+    payload
+}
+
+/// Nearly 64 KiB of traffic of a client that publishes as often as it receives, in 700 packets: a status, an answer, a shorter
+/// status, an answer.
+#[must_use]
+pub fn stream_of_700() -> (Vec<u8>, u64) {
+    let mut wire = Vec::new();
+    let acknowledged = puback(PacketId::new(7).expect("not zero"));
+    for _ in 0..175 {
+        wire.extend_from_slice(&status(180));
+        wire.extend_from_slice(&acknowledged);
+        wire.extend_from_slice(&status(126));
+        wire.extend_from_slice(&PINGRESP);
+    }
+    assert_eq!(wire.len() / 1_024, 63, "the stream is nearly 64 KiB");
+    (wire, 700)
+}
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

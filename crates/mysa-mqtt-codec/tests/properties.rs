@@ -18,7 +18,7 @@ proptest! {
         let wire = spec.encode();
         let mut input = &wire[..];
         let packet = read(&mut input, LIMIT).unwrap().unwrap();
-        prop_assert_eq!(Spec::of(&packet), spec);
+        prop_assert_eq!(packet.spec(), spec);
         prop_assert!(input.is_empty());
         prop_assert_eq!(packet.write(), wire);
     }
@@ -122,7 +122,7 @@ fn client_stream(wire: &[u8], sizes: &[usize], limit: u32) -> (Vec<Spec>, Option
     for mut chunk in chunks(wire, sizes) {
         loop {
             match stream.next(&mut chunk) {
-                Ok(Some(packet)) => seen.push(Spec::of(&Packet::FromServer(packet))),
+                Ok(Some(packet)) => seen.push(packet.into()),
                 Ok(None) => break,
                 Err(error) => {
                     assert_eq!(stream.next(&mut &[0xd0, 0][..]), Err(error), "an error is final");
@@ -140,7 +140,7 @@ fn server_stream(wire: &[u8], sizes: &[usize], limit: u32) -> (Vec<Spec>, Option
     for mut chunk in chunks(wire, sizes) {
         loop {
             match stream.next(&mut chunk) {
-                Ok(Some(packet)) => seen.push(Spec::of(&Packet::FromClient(packet))),
+                Ok(Some(packet)) => seen.push(packet.into()),
                 Ok(None) => break,
                 Err(error) => {
                     assert_eq!(stream.next(&mut &[0xc0, 0][..]), Err(error), "an error is final");

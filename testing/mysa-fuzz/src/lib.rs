@@ -1,4 +1,4 @@
-//! Fuzz targets: assertions about each reader of untrusted bytes, for the fuzzer and for `cargo test`.
+//! Fuzz targets: assertions about each reader of untrusted bytes, for any fuzzer and for `cargo test`.
 //!
 //! A target takes bytes and panics if an assertion fails. If a target needs several values, the first bytes select them
 //! and the rest is the input, so that a fuzzer can vary both and seeds can be written by hand.
@@ -9,6 +9,9 @@
 //!     assert!(!name.is_empty());
 //! }
 //! ```
+//!
+//! An embedder calls the same functions from a fuzz target of his own, so that his versions, features and flags are those
+//! under test. [`mqtt_codec`] takes any MQTT codec, by the trait [`Codec`](mysa_testkit::codec::Codec).
 #![forbid(unsafe_code)]
 
 mod batch;
@@ -36,7 +39,7 @@ pub use command::command;
 pub use config::config;
 pub use json::json;
 pub use message::message;
-pub use mqtt::{mqtt_from_client, mqtt_from_server};
+pub use mqtt::{mqtt_codec, mqtt_from_client, mqtt_from_server};
 pub use presign::{presign, presigned_url, signed_headers};
 pub use rest::rest;
 pub use sealed::sealed;

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod broker;
+pub mod codec;
 mod date;
 mod loopback;
 mod message;

@@ -35,6 +35,13 @@ pub(crate) fn read<'a>(
 }
 
 impl Packet<'_> {
+    pub(crate) fn spec(&self) -> spec::Spec {
+        match *self {
+            Self::FromServer(packet) => packet.into(),
+            Self::FromClient(packet) => packet.into(),
+        }
+    }
+
     pub(crate) fn write(&self) -> Vec<u8> {
         let mut out = Vec::new();
         match *self {
