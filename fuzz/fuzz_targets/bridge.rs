@@ -1,3 +1,14 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| mysa_fuzz::bridge(data));
+use libfuzzer_sys::{fuzz_crossover, fuzz_mutator, fuzz_target, fuzzer_mutate};
+use mysa_fuzz::{bridge, mutate};
+
+fuzz_target!(|data: &[u8]| bridge(data));
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    mutate::script(bridge, data, size, max_size, seed, fuzzer_mutate)
+});
+
+fuzz_crossover!(|one: &[u8], two: &[u8], out: &mut [u8], seed: u32| {
+    mutate::splice_scripts(bridge, one, two, out, seed)
+});

@@ -1,3 +1,14 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| mysa_fuzz::mqtt_from_client(data));
+use libfuzzer_sys::{fuzz_crossover, fuzz_mutator, fuzz_target, fuzzer_mutate};
+use mysa_fuzz::{mqtt_from_client, mutate};
+
+fuzz_target!(|data: &[u8]| mqtt_from_client(data));
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    mutate::mqtt(data, size, max_size, seed, fuzzer_mutate)
+});
+
+fuzz_crossover!(|one: &[u8], two: &[u8], out: &mut [u8], seed: u32| {
+    mutate::splice_mqtt(one, two, out, seed)
+});

@@ -11,18 +11,21 @@ use mysa_proto::{
 };
 use mysa_session::{Expired, Level, Link, Reason, Refused, Verdict};
 
+use crate::mutate;
 use crate::script::Script;
 
 /// Bridge under arbitrary calls and arbitrary bytes of the broker. It sends valid MQTT that begins with CONNECT on each
 /// connection, asks for a command only after a live message to a `set` topic, decides each command at most once and none
 /// twice, has bounded output, and ends within two seconds of a shutdown.
 pub fn bridge(data: &[u8]) {
+    mutate::begin(bridge, data);
     let mut script = Script::new(data);
     let mut harness = Harness::new(script.byte());
     for _ in 0..64 {
         if script.is_empty() {
             break;
         }
+        mutate::step(script.rest().len());
         harness.step(&mut script);
         harness.drain();
     }

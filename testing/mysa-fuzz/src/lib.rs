@@ -23,6 +23,7 @@ pub mod corpus;
 mod json;
 mod message;
 mod mqtt;
+pub mod mutate;
 mod presign;
 mod rest;
 mod script;

@@ -14,6 +14,7 @@ use mysa_testkit::{Ack, BrokerBehavior, BrokerConnection, V2Status, publish, pub
 
 use crate::cognito::TOKENS;
 use crate::command::change;
+use crate::mutate;
 use crate::script::Script;
 
 const START: i64 = 1_767_323_045_000;
@@ -26,6 +27,7 @@ const DATES: [Option<&str>; 4] =
 /// connection; nothing is written to a thermostat without a command; the session becomes idle; its queues are
 /// bounded.
 pub fn session(data: &[u8]) {
+    mutate::begin(session, data);
     let mut script = Script::new(data);
     let Some(mut harness) = Harness::new(&mut script) else { return };
     harness.settle();
@@ -33,6 +35,7 @@ pub fn session(data: &[u8]) {
         if script.is_empty() {
             break;
         }
+        mutate::step(script.rest().len());
         harness.step(&mut script);
         harness.settle();
     }

@@ -8,6 +8,7 @@ use mysa_proto::UnixTime;
 use mysa_sigv4::{Authority, Credentials, Presigner, TokenRule};
 use mysa_sim::{Cloud, CloudSpec, HttpAnswer, HttpRequest, Now, Output, Upgrade};
 
+use crate::mutate;
 use crate::script::Script;
 
 const WALL: i64 = 1_767_323_045;
@@ -23,12 +24,14 @@ const HOSTS: [&str; 6] =
 /// MQTT and JSON, and nothing on a closed connection; thermostats stay within their settings and apply no
 /// command of an unauthorised client; outputs are bounded.
 pub fn sim(data: &[u8]) {
+    mutate::begin(sim, data);
     let mut script = Script::new(data);
     let mut harness = Harness::new(script.flag());
     for _ in 0..64 {
         if script.is_empty() {
             break;
         }
+        mutate::step(script.rest().len());
         harness.step(&mut script);
         harness.drain();
     }
