@@ -149,7 +149,8 @@ impl Worker {
         let action = match &command.step {
             Step::Create(value) => Action::Create { value: encode_command(value) },
             Step::Read(_) => Action::Read,
-            Step::Sent { .. } => return,
+            // Nothing to write; a repeat may still wait for a reply.
+            Step::Sent { .. } => return self.set_command_timer(key, None),
             Step::Adopt { value, revision } | Step::Record { value, revision } => {
                 Action::Update { value: encode_command(value), revision: *revision }
             }

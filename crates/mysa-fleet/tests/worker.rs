@@ -375,3 +375,16 @@ fn requests_for_others_and_long_ones_are_answered_at_once() {
     harness.request(1 - other, 3, "a0", "c1", &"x".repeat(4_097));
     assert_eq!(harness.replies_to(3), [&Reply::Refused(RefusedRequest::TooLong)]);
 }
+
+#[test]
+fn repeats_that_wait_for_a_client_without_a_verdict_get_a_reply() {
+    let mut harness = Harness::new(1, 1);
+    harness.nodes[0].silent = true;
+    harness.request(0, 1, "a0", "c1", "20.5");
+    harness.run(15);
+    harness.request(0, 2, "a0", "c1", "20.5");
+    harness.run(60);
+    for to in [1, 2] {
+        assert_eq!(harness.replies_to(to), [&Reply::Retry(Retry::StoreSilent)], "to request {to}");
+    }
+}
