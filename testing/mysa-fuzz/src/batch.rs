@@ -1,7 +1,15 @@
 use mysa_proto::BatchReadings;
 
-/// Batch readings. Every byte belongs to a record or a problem; records encode to the same bytes; a batch without
-/// problems encodes to the whole input; base64 round-trips.
+/// Batch readings, by `BatchReadings::decode`.
+///
+/// Input: the readings.
+///
+/// Every byte belongs to a record or a problem. Records encode to the bytes that they were decoded from. Base64 round-trips.
+/// Values are in range, or absent.
+///
+/// ```
+/// mysa_fuzz::batch(b"\x03\0not a record");
+/// ```
 pub fn batch(data: &[u8]) {
     let batch = BatchReadings::decode(data);
     let mut again = Vec::new();

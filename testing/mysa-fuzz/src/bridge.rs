@@ -14,9 +14,19 @@ use mysa_session::{Expired, Level, Link, Reason, Refused, Verdict};
 use crate::mutate;
 use crate::script::Script;
 
-/// Bridge under arbitrary calls and arbitrary bytes of the broker. It sends valid MQTT that begins with CONNECT on each
-/// connection, asks for a command only after a live message to a `set` topic, decides each command at most once and none
-/// twice, has bounded output, and ends within two seconds of a shutdown.
+/// Bridge with any sequence of inputs.
+///
+/// Input: a byte that selects the seed and the number of accounts, then a script of bytes of the broker, commands, thermostats,
+/// verdicts and time.
+///
+/// It sends valid MQTT that begins with CONNECT on each connection. It asks for a command only after a live message to a `set`
+/// topic, never after a retained one, and decides each exactly once. Its output is bounded. It ends within two seconds of a
+/// shutdown.
+///
+/// ```
+/// // The connection opens, and the broker accepts.
+/// mysa_fuzz::bridge(&[0, 0, 0, 2, 0, 4, 0]);
+/// ```
 pub fn bridge(data: &[u8]) {
     mutate::begin(bridge, data);
     let mut script = Script::new(data);

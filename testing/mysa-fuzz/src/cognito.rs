@@ -5,8 +5,17 @@ use mysa_cognito::{
 
 use crate::script::Script;
 
-/// Answers of the user pool and of the identity pool, at every step. Never panics; is deterministic; the methods of an
-/// error agree with each other; succeeds only on success answers; a page of a proxy never requires a new sign-in.
+/// Answers of the user pool and of the identity pool, at every step of signing in.
+///
+/// Input: the step, the HTTP status, then the body.
+///
+/// The same answer gives the same result. Only a 2xx status is a success. A refusal is reported only for a JSON object, and only a
+/// refusal requires a new sign-in: a page of a proxy signs nobody out. No error that requires it asks for a retry as well.
+///
+/// ```
+/// // Answer to a refresh, with status 400.
+/// mysa_fuzz::cognito(b"\x02\x01{\"__type\":\"NotAuthorizedException\"}");
+/// ```
 pub fn cognito(data: &[u8]) {
     let mut script = Script::new(data);
     let choice = script.byte();

@@ -8,8 +8,19 @@ use crate::script::Script;
 
 const NOW: UnixTime = UnixTime::from_millis(1_767_323_045_678);
 
-/// Command encoder. A change is rejected, or encoded as strict JSON that our reader decodes to the requested settings,
-/// for the right device, within the range of the model and without danger to it.
+/// Encoder of commands.
+///
+/// Input: a model, the requested change, the limits of the user, a mode table, the form of the envelope, an id and the name of the
+/// app.
+///
+/// A change is rejected with a reason, or encoded as strict JSON that `Message::decode` reads as the requested settings: for the
+/// right device, on the step of the model, inside the limits of the model and of the user, with nothing that was not requested,
+/// and never as a dangerous message.
+///
+/// ```
+/// // The first model, and a setpoint of 21 °C.
+/// mysa_fuzz::command(&[0, 1, 0x34, 0x08, 1]);
+/// ```
 pub fn command(data: &[u8]) {
     let mut script = Script::new(data);
     let Some(device) = DeviceId::new("a0b1c2d3e4f6") else { return };

@@ -4,12 +4,17 @@ use mysa_sim::{Cloud, Now};
 
 use crate::script::Script;
 
-/// Files that the command reads. The first byte selects the settings or a home of the simulated cloud; for the
-/// settings, the next bytes select a change to them.
+/// Files that the command reads.
 ///
-/// Settings round-trip, with or without a change, and differ only in what was changed; every comment is kept; a
-/// rejected change alters nothing. Names of a fleet are distinct. An accepted home has distinct thermostats within their range, and a cloud can be
+/// Input: a byte that selects the settings or a home of the simulated cloud; for the settings, a change to them; then the text.
+///
+/// Settings round-trip, with or without the change, and differ only in what was changed. Every comment is kept. A rejected change
+/// alters nothing. Names of a fleet are distinct. An accepted home has distinct thermostats within their range, and a cloud can be
 /// built from it. An error is one short line.
+///
+/// ```
+/// mysa_fuzz::config(b"\x01\x01\x02\0# mine\nunit = \"celsius\"\n");
+/// ```
 pub fn config(data: &[u8]) {
     let mut script = Script::new(data);
     match script.byte() % 4 {

@@ -1,8 +1,16 @@
 use mysa_proto::{Json, RawJson};
 use serde_json::Value;
 
-/// Lenient JSON reader. It accepts everything that a strict reader accepts, with the same values; every part of an
-/// accepted document is accepted alone; iterators end.
+/// Lenient JSON reader of `mysa-proto`.
+///
+/// Input: the text.
+///
+/// It accepts everything that serde_json accepts, with the same values, unless it is nested too deeply. Every part of an accepted
+/// document is accepted alone. Iterators end.
+///
+/// ```
+/// mysa_fuzz::json(br#"{"a":[1,2.5,"\u00e9"]}"#);
+/// ```
 pub fn json(data: &[u8]) {
     let Ok(text) = core::str::from_utf8(data) else { return };
     let strict = serde_json::from_str::<Value>(text).ok();

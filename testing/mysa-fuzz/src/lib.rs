@@ -1,17 +1,24 @@
-//! Fuzz targets: assertions about each reader of untrusted bytes, for any fuzzer and for `cargo test`.
+//! Fuzz targets: properties of each reader of untrusted bytes, for any fuzzer and for `cargo test`.
 //!
-//! A target takes bytes and panics if an assertion fails. If a target needs several values, the first bytes select them
-//! and the rest is the input, so that a fuzzer can vary both and seeds can be written by hand.
+//! Each [`Target`] is a function over bytes that panics if a property does not hold. A panic, an overflow of an integer and a call
+//! that does not return are findings; everything else is not. An empty input and every other input are valid. A target reads no
+//! clock and draws no random number, so the same input always has the same result.
+//!
+//! If a target needs several values, the first bytes select them and the rest is the text, so that a fuzzer can vary both and
+//! seeds can be written by hand. The state machines ([`session`], [`sim`], [`bridge`]) read a script of steps, and
+//! [`mutate`] has mutations that keep them whole.
 //!
 //! ```
 //! for (name, target) in mysa_fuzz::TARGETS {
-//!     target(b""); // an empty input is valid
+//!     target(b"");
 //!     assert!(!name.is_empty());
 //! }
+//! mysa_fuzz::message(br#" {"ver":"1.0","msg":40}"#); // the first byte selects the topic
 //! ```
 //!
 //! An embedder calls the same functions from a fuzz target of his own, so that his versions, features and flags are those
-//! under test. [`mqtt_codec`] takes any MQTT codec, by the trait [`Codec`](mysa_testkit::codec::Codec).
+//! under test; the README shows how. [`corpus`] reads the committed inputs, to begin with. [`mqtt_codec`] takes any MQTT codec, by
+//! the trait [`Codec`](mysa_testkit::codec::Codec).
 #![forbid(unsafe_code)]
 
 mod batch;
@@ -49,7 +56,9 @@ pub use sim::sim;
 pub use state::state;
 pub use stored::stored;
 
-/// Function that feeds bytes to one reader and panics if an assertion fails.
+/// Function that gives bytes to one reader. Its own doc says which bytes, and which properties it asserts.
+///
+/// It panics if a property does not hold, with the values that disagree in the message.
 pub type Target = fn(&[u8]);
 
 /// Every target under the name of its fuzz target, corpus and dictionary.

@@ -7,9 +7,17 @@ use mysa_proto::{
 
 use crate::script::Script;
 
-/// Message decoder. It never panics; accepted text is UTF-8 and values are in range; surrounding white space changes
-/// nothing; unknown fields are kept whole; salvaging a valid message gives its envelope; another notation of the same
-/// message decodes to the same values; no message of a device is dangerous.
+/// Decoder of the messages of devices.
+///
+/// Input: a byte that selects the topic (out, in or batch), then the payload.
+///
+/// Accepted text is UTF-8 and values are in range. White space around a message, and another notation of its numbers and strings,
+/// change nothing. Unknown fields are kept whole. `Message::salvage` gives the envelope of a valid message. Merging it twice into a
+/// `DeviceState` equals merging it once. No message of a device is dangerous.
+///
+/// ```
+/// mysa_fuzz::message(b"\0{\"ver\":\"1.0\",\"msg\":40,\"src\":{\"ref\":\"a0b1c2d3e4f5\"}}");
+/// ```
 pub fn message(data: &[u8]) {
     let mut script = Script::new(data);
     let choice = script.byte();

@@ -8,8 +8,16 @@ use crate::script::Script;
 
 const NOW: i64 = 1_767_323_045;
 
-/// Text that may be a presigned URL. An accepted URL is inspected the same way twice and prints nothing of its query; a
-/// verifier that knows the key never accepts a forged signature.
+/// Text that may be a presigned URL.
+///
+/// Input: the text.
+///
+/// An accepted URL is inspected the same way twice, and prints nothing of its query. A verifier that knows the key accepts no
+/// signature that it did not make, neither at the time of signing nor now.
+///
+/// ```
+/// mysa_fuzz::presigned_url(b"wss://a1-ats.iot.us-east-1.amazonaws.com/mqtt?X-Amz-Signature=00");
+/// ```
 pub fn presigned_url(data: &[u8]) {
     let Ok(text) = core::str::from_utf8(data) else { return };
     let credentials = Credentials::new("AKIDEXAMPLE", "a key that the input does not hold", Some("token"));
@@ -44,8 +52,16 @@ pub fn presigned_url(data: &[u8]) {
     }
 }
 
-/// Presigner and verifier. A signed URL verifies until it expires, but not with one byte of it or of the host changed,
-/// nor with another key or token.
+/// Presigner and verifier of URLs.
+///
+/// Input: host, port, time of validity, place of the token, time, a byte to change and how, key id, token and secret.
+///
+/// A signed URL verifies from its time until it expires. It does not verify with one byte of it changed, or with another host, key
+/// or token.
+///
+/// ```
+/// mysa_fuzz::presign(b"\0\0\0\0\0\0\0\0\x07\0\x01\x04AKIDsecret");
+/// ```
 pub fn presign(data: &[u8]) {
     let mut script = Script::new(data);
     let host = script.pick(&["a3q27gia9qg3zy-ats.iot.us-east-1.amazonaws.com", "localhost", "10.0.0.7"]);
@@ -114,8 +130,17 @@ pub fn presign(data: &[u8]) {
     assert!(verifier.verify(&request, time, |_| Some(&other)).is_err(), "another token");
 }
 
-/// Header signer and verifier. A signed request verifies for five minutes, but not with one byte of a signed header, of
-/// the target or of the body changed, nor with another key.
+/// Signer and verifier of headers.
+///
+/// Input: time, a byte of the signature to change and how, place of the token, key id, secret, token, target, a header, then the
+/// body.
+///
+/// A signed request verifies, and five minutes later it does not. It does not verify with another signature, target, body or key.
+/// What can be signed can be explained.
+///
+/// ```
+/// mysa_fuzz::signed_headers(b"\0\0\0\0\0\0\x01\0\x04AKID\x06secret\0\x07devices\0\0body");
+/// ```
 pub fn signed_headers(data: &[u8]) {
     let mut script = Script::new(data);
     let time = moment(i64::from(script.u32()) + 946_684_800);

@@ -12,8 +12,16 @@ use crate::script::Script;
 
 const GOOD: &str = "a0b1c2d3e4f6";
 
-/// Bodies of the REST service. Decoders never panic and are deterministic; an invalid record does not affect a valid
-/// one; texts of failures are short.
+/// Bodies of the REST service, and failures.
+///
+/// Input: a byte that selects one of 24 decoders, or with its highest bit a status of a failure; then the body.
+///
+/// The same bytes decode to the same value. An invalid record does not affect a valid one beside it. The text of a failure is
+/// short, and only a status other than 2xx is one.
+///
+/// ```
+/// mysa_fuzz::rest(b"\0{\"DevicesObj\":{}}");
+/// ```
 pub fn rest(data: &[u8]) {
     let mut script = Script::new(data);
     let choice = script.byte();

@@ -3,10 +3,16 @@ use mysa_fleet::{AccountId, FleetId, KeyId, Keyring, SealedToken, SealingKey};
 
 use crate::script::Script;
 
-/// The text of a sealed token, the text of a key file, or a sealed token with a byte that is changed.
+/// Sealed tokens and key files of a fleet.
 ///
-/// A text of a token is written as it was read, and nothing that no key has sealed is opened. An error in a key file shows no
-/// word of it that could be a key. A sealed token with another byte is never opened.
+/// Input: a byte that selects the text of a sealed token, the text of a key file, or a sealed token with a changed byte.
+///
+/// A token is written as it was read. Nothing is opened that no key has sealed, or that was changed. An error in a key file shows
+/// no key.
+///
+/// ```
+/// mysa_fuzz::sealed(b"\x012026-11 not a key");
+/// ```
 pub fn sealed(data: &[u8]) {
     let Some((kind, rest)) = data.split_first() else { return };
     match kind % 3 {

@@ -22,10 +22,19 @@ const DEVICE: &str = "a0b1c2d3e4f7";
 const DATES: [Option<&str>; 4] =
     [None, Some("Fri, 02 Jan 2026 03:04:05 GMT"), Some("Fri, 02 Jan 2026 04:04:05 GMT"), Some("yesterday")];
 
-/// Session with any sequence of inputs: time, valid and invalid answers, frames, commands. Every command has at most
-/// one verdict, by its deadline if time advances, and exactly one after shutdown; nothing is sent on a closed
-/// connection; nothing is written to a thermostat without a command; the session becomes idle; its queues are
+/// Session with any sequence of inputs.
+///
+/// Input: a byte that selects the start and the settings, then a script of time, answers, failures, frames, commands and
+/// messages, valid or not.
+///
+/// Every command has at most one verdict, by its deadline if time advances, and exactly one after the shutdown. Nothing is sent on
+/// a closed connection, and nothing is written to a thermostat without a command. The session becomes idle. Its queues are
 /// bounded.
+///
+/// ```
+/// // A stored session; correct answers; the connection opens; the broker answers.
+/// mysa_fuzz::session(&[2, 0x30, 0x30, 0x30, 0x70, 0x98]);
+/// ```
 pub fn session(data: &[u8]) {
     mutate::begin(session, data);
     let mut script = Script::new(data);

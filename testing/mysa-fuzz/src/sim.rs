@@ -20,9 +20,17 @@ const CLIENT: &str = "19efs8tgqe942atbqmot5m36t3";
 const HOSTS: [&str; 6] =
     ["app-prod.mysa.cloud", "mysa-backend.mysa.cloud", IDP, IDENTITY, IOT, "example.org"];
 
-/// Simulated cloud with arbitrary clients: requests, upgrades and bytes in any order, signed in or not. It sends valid
-/// MQTT and JSON, and nothing on a closed connection; thermostats stay within their settings and apply no
-/// command of an unauthorised client; outputs are bounded.
+/// Simulated cloud with any clients.
+///
+/// Input: a byte that selects whether a client has signed in, then a script of requests, upgrades, bytes and time.
+///
+/// It sends valid JSON and MQTT, and nothing on a closed connection. Thermostats stay within their settings and obey no client
+/// that has not signed in. Its queues are bounded.
+///
+/// ```
+/// // An hour passes, and somebody asks without a token.
+/// mysa_fuzz::sim(&[0, 0x07, 0xff, 0xff, 0x30, 0, 0, 0, 0, 0, 0]);
+/// ```
 pub fn sim(data: &[u8]) {
     mutate::begin(sim, data);
     let mut script = Script::new(data);

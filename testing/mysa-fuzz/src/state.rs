@@ -14,8 +14,15 @@ enum Step {
     Confirm(Observation, Now),
 }
 
-/// Merge of observations. The order does not matter; merging twice changes nothing; the reported changes are the
-/// visible ones.
+/// Merge of observations.
+///
+/// Input: up to 40 observations and confirmations, each with its source and times.
+///
+/// Their order does not matter. Merging twice changes nothing. The reported changes are the visible ones.
+///
+/// ```
+/// mysa_fuzz::state(&[0, 1, 1, 110, 11, 0, 1, 1, 7, 3, 1, 112, 13, 0, 1, 2]);
+/// ```
 pub fn state(data: &[u8]) {
     let mut script = Script::new(data);
     let mut steps = Vec::new();

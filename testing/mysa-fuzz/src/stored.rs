@@ -1,6 +1,15 @@
 use mysa_cognito::StoredSession;
 
-/// Content of a token file. It round-trips; a truncated file, as a crash may leave it, is rejected.
+/// Token file.
+///
+/// Input: the text.
+///
+/// Reading, writing and reading again gives the same. A truncated file, as a crash may leave it, is rejected. The token is never
+/// printed.
+///
+/// ```
+/// mysa_fuzz::stored(br#"{"version":1,"account":"ann@example.org","client_id":"c","refresh_token":"secret"}"#);
+/// ```
 pub fn stored(data: &[u8]) {
     match StoredSession::from_json(data) {
         Ok(session) => {
