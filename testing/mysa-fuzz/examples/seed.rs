@@ -364,4 +364,21 @@ fn scripts(seeds: &mut Seeds) {
         "bridge",
         &[&[7], up, &[3, 0, 6, 0x30, 4, 0, 1, b'x', b'y', 11, 0, 0, 2, 1, 1], home, &[8, 201, 1, 0]],
     );
+
+    // Exchange with the store, and time until two clients run; requests; verdicts; the other workers.
+    let run: &[u8] = &[0x30, 0x10, 0x30, 0x10, 0x30, 0x10, 0x30];
+    let ask: &[u8] = &[0xa8, 0, 0, 0, 0, 0x10, 0x27, 20];
+    let again: &[u8] = &[0xa8, 0, 1, 0, 0, 0x10, 0x27, 20];
+    let verdict: &[u8] = &[0x30, 0xc8, 0, 0, 0x30];
+    let rival: &[u8] = &[0x90, 0, 9, 0x30];
+    seeds.add("worker", &[&[0], run, ask, ask, again, verdict, ask, &[0x30, 0xe0, 0x30]]);
+    seeds.add("worker", &[&[1], run, ask, &[0x30], rival, &[0x03, 0xff, 0x0f, 0x93, 0x94, 0, 0, 0x30], ask]);
+    seeds.add(
+        "worker",
+        &[&[0], run, ask, &[0x61, 0, 0x10, 0x10, 0x30], verdict, again, &[0x62, 0, 0x10, 0x30]],
+    );
+    seeds.add("worker", &[&[6], &[0x88, 0, 0x8a, 1, 0xe4], rival, run, &[0x89, 0, 0x30, 0xd8, 0, 0x30], run]);
+    seeds.add("worker", &[&[0], rival, &[0x94, 0, 0, 0x97, 0, 0, 0, 0x92, 0], run, run, ask, verdict]);
+    seeds.add("worker", &[&[0], run, ask, &[0xf0, 0, 0, 0, 0xf8, 0, 1], run, &[0xf2, 0x80, 1, b'x', 2, 0]]);
+    seeds.add("worker", &[&[3], run, ask, &[0x65, 0, 0x66, 0, 0x70, 0, 0x79, 0, 0xe8, 0xd9, 0, 0x30], again]);
 }

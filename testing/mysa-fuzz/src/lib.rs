@@ -5,7 +5,7 @@
 //! clock and draws no random number, so the same input always has the same result.
 //!
 //! If a target needs several values, the first bytes select them and the rest is the text, so that a fuzzer can vary both and
-//! seeds can be written by hand. The state machines ([`session`], [`sim`], [`bridge`]) read a script of steps, and
+//! seeds can be written by hand. The state machines ([`session`], [`sim`], [`bridge`], [`worker`]) read a script of steps, and
 //! [`mutate`] has mutations that keep them whole.
 //!
 //! ```
@@ -39,6 +39,7 @@ mod session;
 mod sim;
 mod state;
 mod stored;
+mod worker;
 
 pub use batch::batch;
 pub use bridge::bridge;
@@ -55,6 +56,7 @@ pub use session::session;
 pub use sim::sim;
 pub use state::state;
 pub use stored::stored;
+pub use worker::worker;
 
 /// Function that gives bytes to one reader. Its own doc says which bytes, and which properties it asserts.
 ///
@@ -81,6 +83,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("session", session),
     ("sim", sim),
     ("bridge", bridge),
+    ("worker", worker),
 ];
 
 #[cfg(doctest)]
