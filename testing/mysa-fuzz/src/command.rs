@@ -70,11 +70,17 @@ pub fn command(data: &[u8]) {
     if let (Some(asked), Some(sent)) = (change.setpoint, fields.sp) {
         let family = command.family();
         let Some(range) = family.setpoint_range() else { panic!("{family:?} has no setpoint") };
-        let (min, max) = (limits.min_setpoint, limits.max_setpoint);
+        // Limits outside the range of the family, and a lowest above the highest, hold for nobody: the crates name them.
+        let inside = |limit: &Celsius| (range.min..=range.max).contains(limit);
+        let (min, max) = (limits.min_setpoint.filter(inside), limits.max_setpoint.filter(inside));
+        let crossed = min.zip(max).is_some_and(|(min, max)| min > max);
+        let (min, max) = if crossed { (None, None) } else { (min, max) };
+        let all_hold = (min, max) == (limits.min_setpoint, limits.max_setpoint);
+        assert_eq!(limits.ignored(family).is_empty(), all_hold, "{limits:?}");
         let allowed = |setpoint: Celsius| {
             range.contains(setpoint)
-                && min.is_none_or(|min| setpoint >= min || min > range.max)
-                && max.is_none_or(|max| setpoint <= max || max < range.min)
+                && min.is_none_or(|min| setpoint >= min)
+                && max.is_none_or(|max| setpoint <= max)
         };
         assert!(allowed(sent), "{sent} for {family:?} {limits:?}");
         // The nearest value on the step within the limits.
