@@ -56,19 +56,24 @@ struct Harness {
 
 impl Harness {
     fn new(sign_in: bool) -> Self {
-        let now = at(Duration::ZERO);
-        let mut harness = Self {
-            cloud: Cloud::new(CloudSpec::demo(), 7, now),
+        if !sign_in {
+            // Without schedules every command is one of a client.
+            return Self::with(CloudSpec::demo().without_schedules());
+        }
+        let mut harness = Self::with(CloudSpec::demo());
+        harness.signed_in = harness.sign_in().map(|tokens| (tokens, None));
+        assert!(harness.signed_in.is_some(), "the right password");
+        harness
+    }
+
+    fn with(spec: CloudSpec) -> Self {
+        Self {
+            cloud: Cloud::new(spec, 7, at(Duration::ZERO)),
             mono: Duration::ZERO,
             streams: BTreeMap::new(),
             next_conn: 1,
             signed_in: None,
-        };
-        if sign_in {
-            harness.signed_in = harness.sign_in().map(|tokens| (tokens, None));
-            assert!(harness.signed_in.is_some(), "the right password");
         }
-        harness
     }
 
     fn http(&mut self, request: &HttpRequest<'_>) -> Option<(u16, Vec<u8>)> {
@@ -110,7 +115,7 @@ impl Harness {
         if FIRST.get().is_none() {
             let (request, wait) = SignIn::start(&pool, CloudSpec::DEMO_EMAIL, password, [3; 32]);
             let _ = FIRST.set(request.body().to_owned());
-            let mut cloud = Self::new(false);
+            let mut cloud = Self::with(CloudSpec::demo());
             let (status, body) = cloud.aws(IDP, request.target, request.body())?;
             let Ok(Step::Continue(request, _)) = wait.reply(status, &body, WALL) else { return None };
             let _ = SECOND.set(request.body().to_owned());
