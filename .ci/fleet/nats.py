@@ -163,8 +163,11 @@ def check(connect):
         may(f"worker: watch {name}: {answer}", answer and not answer.get("error"))
         assert worker.message(f"$KV.mysa-fleet-{name}.a")[3] == b"1"
         may(f"worker: end the watch of {name}", worker.api(f"CONSUMER.DELETE.KV_mysa-fleet-{name}.w{name}"))
-        for what in ["UPDATE", "DELETE", "PURGE", "MSG.DELETE"]:
+        for what in ["UPDATE", "DELETE", "MSG.DELETE"] + ["PURGE"] * (name != "workers"):
             may_not(f"worker: {what} {name}", worker.api(f"STREAM.{what}.KV_mysa-fleet-{name}", bucket(name)))
+    # Sessions that ended are removed.
+    purged = worker.api("STREAM.PURGE.KV_mysa-fleet-workers", {"filter": "$KV.mysa-fleet-workers.a", "seq": 2})
+    may(f"worker: remove a session: {purged}", purged.get("purged") == 1)
     may_not("worker: another stream", worker.api("STREAM.CREATE.other", {"name": "other", "subjects": ["x"]}))
     may_not("worker: streams of all", worker.api("STREAM.NAMES"))
     may_not("worker: all subjects", worker.subscribe(">"))

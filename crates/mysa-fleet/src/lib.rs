@@ -51,7 +51,9 @@
 //! do harm: an answer that is lost ([`Answer::Lost`]) counts neither as success nor as failure, and the key is read before
 //! anything depends on it. Watched entries may be late, repeated and reordered; reads may be older than the newest write. The
 //! store must never lose a write that it has answered: use file storage, and three replicas for a fleet that must survive the
-//! loss of a server. Markers of deleted keys must be kept for longer than a watch can be interrupted.
+//! loss of a server. Markers of deleted keys must be kept for longer than a watch can be interrupted. Those of sessions may be
+//! forgotten, and are after [`Settings::marker_life`] by [`Action::Forget`]: a worker that has missed one ends the session once
+//! more. The store itself must forget none by its own clock, which may be stepped.
 //!
 //! # Lease
 //!

@@ -11,6 +11,8 @@ use crate::{Event, SessionOver, rendezvous};
 
 /// Sessions that are kept, with those that are over and still named by claims. More are ignored.
 const MAX_PEERS: usize = 65_536;
+/// Markers of deleted sessions that are remembered. Others are seen again by a later watch.
+const MAX_MARKERS: usize = 4_096;
 /// Own sessions that are over and not deleted yet. The lease of any other runs out.
 const MAX_LEFT: usize = 16;
 
@@ -32,6 +34,7 @@ impl Worker {
         }
         let known = self.peers.find(&id);
         let Some(value) = value else {
+            self.keep_marker(&entry.key, entry.revision);
             if let Some(index) = known
                 && self.peers.get(index).is_some_and(|peer| peer.revision < entry.revision)
             {
@@ -118,7 +121,7 @@ impl Worker {
             // Without a session, there is nothing to gain from it.
             return self.set_peer_timer(index, now.saturating_add(answer_limit));
         }
-        let is_first = self.assign_except(key, index) == self.own;
+        let is_first = self.assign_except(key, Some(index)) == self.own;
         if !is_first && now < end.saturating_add(grace) {
             let turn = end.saturating_add(grace + self.entropy.up_to(grace));
             return self.set_peer_timer(index, turn);
@@ -126,13 +129,36 @@ impl Worker {
         self.end_peer(index);
     }
 
-    /// Worker that ends a session: the one with the highest score for its key, without the session itself.
-    fn assign_except(&self, key: u64, except: PeerIndex) -> Option<PeerIndex> {
+    /// Worker that ends a session, and forgets its marker later: the one with the highest score for its key, without the
+    /// session itself.
+    fn assign_except(&self, key: u64, except: Option<PeerIndex>) -> Option<PeerIndex> {
         self.peers
             .iter()
-            .filter(|(index, peer)| *index != except && peer.takes_accounts())
+            .filter(|(index, peer)| Some(*index) != except && peer.takes_accounts())
             .max_by_key(|(_, peer)| (rendezvous::score(key, peer.hash), &peer.id))
             .map(|(index, _)| index)
+    }
+
+    /// Remembers the marker of a deleted session.
+    fn keep_marker(&mut self, key: &str, revision: Revision) {
+        if let Some(known) = self.markers.get_mut(key) {
+            *known = revision.max(*known);
+        } else if self.markers.len() < MAX_MARKERS {
+            self.markers.insert(key.into(), revision);
+            let life = self.settings.marker_life;
+            let at = self.after(life);
+            self.set_timer(None, at, Timer::Marker(key.into()));
+        }
+    }
+
+    /// Removes a marker. Each session has a name of its own, so markers would fill the store. Nothing depends on
+    /// one: a worker that has missed it ends the session once more, after a lease. If the answer is lost, the marker is seen
+    /// again by a later watch.
+    pub(crate) fn marker_due(&mut self, key: &str) {
+        let Some(revision) = self.markers.remove(key) else { return };
+        if self.own.is_some() && self.assign_except(rendezvous::hash(key), None) == self.own {
+            self.operate(Bucket::Workers, key.into(), Action::Forget { revision }, Purpose::Tidy);
+        }
     }
 
     /// Ends a session in the store: by deleting its key at the revision that was seen for a full lease, or by creating the

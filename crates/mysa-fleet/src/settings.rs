@@ -27,6 +27,8 @@ pub struct Settings {
     pub hand_overs: u32,
     /// Accounts that are handed over at once by a worker that drains. Default: 20.
     pub drain_hand_overs: u32,
+    /// Time for which the marker of a session that ended stays in the store. At least twice the lease. Default: 1 h.
+    pub marker_life: Duration,
     /// Undecided commands of this worker. More are refused with [`Retry::Busy`](crate::Retry::Busy). Default: 4,096.
     pub max_commands: usize,
     /// Longest time limit of a command; longer ones are shortened. Default: 60 s.
@@ -46,6 +48,7 @@ impl Default for Settings {
             settle: secs(60),
             hand_overs: 2,
             drain_hand_overs: 20,
+            marker_life: secs(3_600),
             max_commands: 4_096,
             command_limit: secs(60),
         }
@@ -62,6 +65,8 @@ pub enum InvalidSettings {
     Margin(Duration),
     /// The time limit of an answer is zero, or longer than a third of the lease.
     AnswerLimit(Duration),
+    /// The life of a marker is shorter than twice the lease.
+    MarkerLife(Duration),
     /// The number of starts in a second is not 0.01 to 1,000.
     StartsPerSecond,
     /// The number of accounts, of commands, or of accounts that are handed over at once is zero.
@@ -84,6 +89,9 @@ impl fmt::Display for InvalidSettings {
                     "invalid time limit of an answer {limit:?}: expected more than 0 s, and at most a third of the lease"
                 )
             }
+            Self::MarkerLife(life) => {
+                write!(f, "invalid life of a marker {life:?}: expected at least twice the lease")
+            }
             Self::StartsPerSecond => f.write_str("invalid starts per second: expected 0.01 to 1000"),
             Self::Zero { setting } => write!(f, "invalid {setting}: expected at least 1"),
         }
@@ -103,6 +111,9 @@ impl Settings {
         }
         if self.answer_limit.is_zero() || self.answer_limit > self.lease / 3 {
             return Err(InvalidSettings::AnswerLimit(self.answer_limit));
+        }
+        if self.marker_life < self.lease.saturating_mul(2) {
+            return Err(InvalidSettings::MarkerLife(self.marker_life));
         }
         if !(0.01..=1_000.0).contains(&self.starts_per_second) {
             return Err(InvalidSettings::StartsPerSecond);

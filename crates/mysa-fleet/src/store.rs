@@ -102,6 +102,11 @@ pub enum Action {
         /// Expected revision.
         revision: Revision,
     },
+    /// Remove the marker of a deleted key, if this is the revision that deleted it. Watches do not show it.
+    Forget {
+        /// Revision that deleted the key.
+        revision: Revision,
+    },
     /// Read the key from the leader of the store.
     Read,
     /// Read all keys that begin with the key and a dot, at most 1,000.
@@ -112,7 +117,7 @@ pub enum Action {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the answers that a store can give")]
 pub enum Answer {
-    /// The write was carried out, with this revision.
+    /// The write was carried out, with this revision. To [`Action::Forget`]: the revision that is forgotten.
     Written(Revision),
     /// Answer to a write: its condition does not hold. Nothing was written.
     Conflict,

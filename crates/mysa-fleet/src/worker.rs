@@ -29,6 +29,8 @@ pub struct Worker {
     /// Keys of own sessions that are over.
     pub(crate) left_sessions: Vec<(String, Revision)>,
     pub(crate) peers: Peers,
+    /// Deleted sessions whose markers are in the store, with the revisions that deleted them.
+    pub(crate) markers: BTreeMap<String, Revision>,
     /// When a worker last came or went.
     pub(crate) changed_at: Duration,
     pub(crate) accounts: Vec<Option<Account>>,
@@ -89,6 +91,7 @@ pub(crate) enum Timer {
     Account(AccountIndex),
     List(AccountIndex),
     Command(CommandKey),
+    Marker(String),
     Start,
     Balance,
 }
@@ -141,6 +144,7 @@ impl Worker {
             own: None,
             left_sessions: Vec::new(),
             peers: Peers::default(),
+            markers: BTreeMap::new(),
             changed_at: now.mono,
             accounts: Vec::new(),
             accounts_by_id: BTreeMap::new(),
@@ -449,6 +453,7 @@ impl Worker {
             Timer::Account(index) => self.account_due(index),
             Timer::List(index) => self.list_due(index),
             Timer::Command(key) => self.command_due(&key),
+            Timer::Marker(key) => self.marker_due(&key),
             Timer::Start => self.start_due(),
             Timer::Balance => self.balance(),
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mysa_fleet::{Bucket, RefusedRequest, Reply, Retry, Settings, StopReason};
+use mysa_fleet::{Bucket, Entry, RefusedRequest, Reply, Retry, Settings, StopReason};
 use mysa_session::VerdictKind;
 
 mod harness;
@@ -112,6 +112,32 @@ fn a_worker_that_restarts_waits_for_the_end_of_its_earlier_session() {
     assert_eq!(harness.owners().len(), 0, "the earlier process may be stopped, not dead");
     harness.run(30);
     assert_eq!(harness.owners().len(), 5);
+}
+
+/// Each session has a name of its own, so its marker would be there for ever.
+#[test]
+fn the_marker_of_a_session_that_ended_is_forgotten_later() {
+    let mut harness = Harness::new(3, 30);
+    let markers = |harness: &Harness| {
+        let of_sessions = |((bucket, _), entry): (&(Bucket, String), &Entry)| {
+            *bucket == Bucket::Workers && entry.value.is_none()
+        };
+        harness.store.iter().filter(|entry| of_sessions(*entry)).count()
+    };
+    harness.kill(1);
+    harness.run(60);
+    harness.drain(2);
+    harness.run(60);
+    assert_eq!(markers(&harness), 2);
+    // One that starts later sees them too, and forgets those of which it has the turn.
+    harness.start(1);
+    harness.run(3_400);
+    assert_eq!(markers(&harness), 2);
+    harness.run(400);
+    assert_eq!(markers(&harness), 0);
+    assert_eq!(harness.owners().len(), 30);
+    let live = harness.store.keys().filter(|(bucket, _)| *bucket == Bucket::Workers).count();
+    assert_eq!(live, 2, "the sessions of those that live stay");
 }
 
 #[test]

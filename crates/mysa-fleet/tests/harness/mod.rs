@@ -166,7 +166,15 @@ impl Harness {
             Action::Delete { revision } if live.is_some_and(|entry| entry.revision == *revision) => {
                 Answer::Written(self.write(key.0, &key.1, None))
             }
-            Action::Create { .. } | Action::Update { .. } | Action::Delete { .. } => Answer::Conflict,
+            Action::Forget { revision }
+                if live.is_none() && present.as_ref().is_some_and(|entry| entry.revision == *revision) =>
+            {
+                self.store.remove(&key);
+                Answer::Written(*revision)
+            }
+            Action::Create { .. } | Action::Update { .. } | Action::Delete { .. } | Action::Forget { .. } => {
+                Answer::Conflict
+            }
             Action::Read if self.stale_reads > 0 => {
                 self.stale_reads -= 1;
                 Answer::Entry(self.older.get(&key).cloned())

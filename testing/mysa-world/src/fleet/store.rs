@@ -27,7 +27,13 @@ impl Store {
                 Some(value.clone())
             }
             Action::Delete { revision: expected } if revision == Some(*expected) => None,
-            Action::Create { .. } | Action::Update { .. } | Action::Delete { .. } => {
+            Action::Forget { revision: expected }
+                if revision.is_none() && present.is_some_and(|entry| entry.revision == *expected) =>
+            {
+                self.entries.remove(&key);
+                return (Answer::Written(*expected), None);
+            }
+            Action::Create { .. } | Action::Update { .. } | Action::Delete { .. } | Action::Forget { .. } => {
                 return (Answer::Conflict, None);
             }
             Action::Read => {

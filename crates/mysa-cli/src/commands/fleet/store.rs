@@ -148,6 +148,7 @@ impl Store {
                 self.write(store, key, Some(value), revision.number()).await
             }
             Action::Delete { revision } => self.write(store, key, None, revision.number()).await,
+            Action::Forget { revision } => self.forget(store, key, revision).await,
             Action::Read => self.read(store, key).await.map_or(Answer::Lost, Answer::Entry),
             Action::List => self.list(store, key).await.map_or(Answer::Lost, Answer::Entries),
         }
@@ -168,6 +169,17 @@ impl Store {
         match sent.await {
             Ok(written) => Answer::Written(Revision::new(written.sequence)),
             Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Answer::Conflict,
+            Err(_) => Answer::Lost,
+        }
+    }
+
+    /// Removes the marker of a deleted key from the stream. A message with a higher revision stays.
+    async fn forget(&self, store: &kv::Store, key: &str, revision: Revision) -> Answer {
+        let subject = format!("{}{key}", store.prefix);
+        let below = revision.number().saturating_add(1);
+        match store.stream.purge().filter(subject).sequence(below).await {
+            Ok(purged) if purged.purged > 0 => Answer::Written(revision),
+            Ok(_) => Answer::Conflict,
             Err(_) => Answer::Lost,
         }
     }
@@ -376,6 +388,31 @@ mod tests {
         }
         let Answer::Entries(listed) = act(&store, "b", Action::List).await else { panic!("no list") };
         assert_eq!(listed.iter().map(|entry| &*entry.key).collect::<Vec<_>>(), ["b.x", "b.y"]);
+    }
+
+    /// The marker of a session is the last message of its key, and would stay for ever.
+    #[tokio::test]
+    async fn a_marker_is_forgotten_at_its_revision_and_takes_nothing_else_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let Some(server) = NatsServer::start(folder.path(), "") else { return };
+        let store = open(&server).await;
+        written(&act(&store, "b", create("2")).await);
+        let first = written(&act(&store, "a", create("1")).await);
+        let marker = written(&act(&store, "a", Action::Delete { revision: first }).await);
+        let forget = |revision| Action::Forget { revision };
+        assert_eq!(act(&store, "a", forget(first)).await, Answer::Conflict);
+        assert_eq!(act(&store, "a", forget(marker)).await, Answer::Written(marker));
+        assert_eq!(act(&store, "a", Action::Read).await, Answer::Entry(None));
+        assert_eq!(act(&store, "a", forget(marker)).await, Answer::Conflict);
+        assert_eq!(seen(&store).await, [("b".to_owned(), Some("2".to_owned()))]);
+        // Revisions go on, and a condition of before does not hold.
+        let update = Action::Update { value: "3".into(), revision: marker };
+        assert_eq!(act(&store, "a", update).await, Answer::Conflict);
+        let again = written(&act(&store, "a", create("4")).await);
+        assert!(again > marker);
+        assert_eq!(act(&store, "a", forget(marker)).await, Answer::Conflict);
+        let entry = Entry { key: "a".into(), revision: again, value: Some("4".into()) };
+        assert_eq!(act(&store, "a", Action::Read).await, Answer::Entry(Some(entry)));
     }
 
     /// A worker that missed the end of a claim would never claim the account.
