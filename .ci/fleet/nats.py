@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
-"""Starts a NATS server with packaging/fleet/nats-server.conf, and checks what each of its users may do and may not.
+"""Starts a NATS server with packaging/fleet/nats-server.conf, and checks what each of its users may do and may not: nats.py MYSA
 
-Speaks the protocol of NATS itself, because a client library would hide what the server refuses. Requires nats-server and
+Speaks the protocol of NATS itself, because a client library would hide what the server refuses. Then runs a worker, an
+administrator, a caller and a reader with the `mysa` command, which the server must refuse nothing. Requires nats-server and
 openssl. The server listens on loopback, on a port that it chooses.
 """
 
 import base64
+import contextlib
 import json
 import os
 import pathlib
 import re
+import shutil
 import socket
 import ssl
 import subprocess
@@ -233,11 +236,18 @@ def check(connect):
             may_not(f"{name}: {subject}", client.publish(subject, b"{}"))
     for name, client in [("caller", caller), ("reader", reader), ("administrator", administrator), ("worker", worker)]:
         may_not(f"{name}: all subjects", client.subscribe(">"))
-    # A caller sees no inbox of the fleet.
-    may("caller: its own account", caller.subscribe("_INBOX.worker.>"))
-    worker.ask("$KV.mysa-fleet-accounts.a", b"2")
-    caller.flush()
-    may_not("caller: what a worker is answered", caller.messages)
+    # Nobody sees the answers to another one, which have entries of the buckets.
+    for name, client in [("caller", caller), ("reader", reader), ("administrator", administrator), ("worker", worker)]:
+        others = [f"_INBOX.{other}.>" for other in PASSWORDS if other != name]
+        for subject in [*others, "_INBOX.>", "_INBOX.*.api.answer", "_INBOX.*.*", "*.>", "_R_.>"]:
+            may_not(f"{name}: answers at {subject}", client.subscribe(subject))
+        may(f"{name}: its own answers", client.subscribe(f"_INBOX.{name}.>"))
+    for client in [caller, reader, administrator]:
+        client.messages.clear()
+    may("worker: an answer", worker.ask("$KV.mysa-fleet-accounts.a", b"2"))
+    for name, client in [("caller", caller), ("reader", reader), ("administrator", administrator)]:
+        client.flush()
+        may_not(f"{name}: what a worker is answered", client.messages)
 
     operator = connect("operator")
     may("operator: statistics", b'"connections"' in operator.ask("$SYS.REQ.SERVER.PING.VARZ"))
@@ -262,13 +272,67 @@ def check(connect):
         raise AssertionError(f"{user} is let in with a wrong password")
 
 
+def commands(mysa, url, work):
+    """Runs each part of a fleet as the user for it."""
+    environment = {**os.environ, "HOME": str(work), "XDG_CONFIG_HOME": str(work / "config"), "XDG_STATE_HOME": str(work / "state"),
+                   "MYSA_NATS": url.replace("127.0.0.1", "localhost"), "MYSA_NATS_CA": "authority.crt", "MYSA_FLEET_KEYS": "keys"}
+    started = []
+
+    def start(name, *arguments, **more):
+        with open(work / f"{name}.out", "w") as out, open(work / f"{name}.err", "w") as err:
+            started.append(subprocess.Popen([mysa, *arguments], cwd=work, env={**environment, **more}, stdout=out, stderr=err))
+        return work / f"{name}.out"
+
+    def run(user, *arguments):
+        return subprocess.run([mysa, *arguments], cwd=work, env={**environment, **as_user(user)}, capture_output=True, text=True, timeout=LIMIT)
+
+    def as_user(user):
+        (work / user).write_text(PASSWORDS[user])
+        (work / user).chmod(0o600)
+        return {"MYSA_NATS_USER": user, "MYSA_NATS_PASSWORD_FILE": user}
+
+    def until(what, condition):
+        end = time.monotonic() + LIMIT
+        while not (found := condition()):
+            assert time.monotonic() < end, f"{what}: {[(log.name, log.read_text()[-600:]) for log in work.glob('*.err')]}"
+            time.sleep(0.2)
+        return found
+
+    try:
+        out = start("sim", "sim", "--listen", "127.0.0.1:0", "--ca", "ca.pem", "--json")
+        cloud = json.loads(until("a cloud", out.read_text))
+        account = cloud["accounts"][0]
+        (work / "password").write_text(account["password"])
+        (work / "password").chmod(0o600)
+        environment |= {"MYSA_CA": "ca.pem", "MYSA_CONNECT_TO": cloud["address"]}
+        run("administrator", "fleet", "key", "new").check_returncode()
+        start("worker", "fleet", "worker", "--control", "w.sock", "--worker", "w", **as_user("worker"))
+        add = ["fleet", "accounts", "add", account["email"], "--name", "home", "--password-file", "password"]
+        # The worker may make the same bucket in this moment.
+        until("an account", lambda: run("administrator", *add).returncode == 0)
+        until("a command", lambda: run("caller", "fleet", "set", f"home/{account['devices'][0]}", "--temp", "21.5").returncode == 0)
+        listed = run("administrator", "fleet", "accounts", "list")
+        may(f"administrator: list: {listed}", account["email"] in listed.stdout)
+        seen = run("reader", "fleet", "watch", "--count", "1")
+        may(f"reader: watch: {seen}", '"account":"home"' in seen.stdout)
+    finally:
+        for child in started[::-1]:
+            child.terminate()
+            child.wait(LIMIT)
+
+
 def main():
+    mysa = str(pathlib.Path(sys.argv[1]).resolve())
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
         quiet = {"check": True, "capture_output": True}
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-                        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", work / "tls.key",
-                        "-out", work / "tls.crt"], **quiet)
+        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout"]
+        subprocess.run(["openssl", "req", "-x509", *key, work / "authority.key", "-days", "2", "-subj", "/CN=authority",
+                        "-out", work / "authority.crt"], **quiet)
+        subprocess.run(["openssl", "req", *key, work / "tls.key", "-subj", "/CN=localhost", "-out", work / "tls.csr"], **quiet)
+        (work / "names").write_text("subjectAltName=DNS:localhost\n")
+        subprocess.run(["openssl", "x509", "-req", "-in", work / "tls.csr", "-CA", work / "authority.crt", "-CAkey",
+                        work / "authority.key", "-CAcreateserial", "-days", "2", "-extfile", work / "names", "-out", work / "tls.crt"], **quiet)
         text = CONF.read_text()
         for old, new in [("/etc/nats/tls", folder), ("/data/jetstream", f"{folder}/jetstream"),
                          ("0.0.0.0:4222", "127.0.0.1:-1"), ("127.0.0.1:8222", "127.0.0.1:-1")]:
@@ -282,24 +346,36 @@ def main():
         command = ["nats-server", "-c", work / "nats-server.conf"]
         tested = subprocess.run([*command, "-t"], env=environment, capture_output=True, text=True)
         assert tested.returncode == 0, tested.stderr
-        with open(work / "log", "w") as log:
-            server = subprocess.Popen([*command, "--ports_file_dir", folder], env=environment, stderr=log)
-        try:
-            ports = work / f"nats-server_{server.pid}.ports"
-            until = time.monotonic() + LIMIT
-            while not ports.exists() or not ports.read_text().strip():
-                assert server.poll() is None and time.monotonic() < until, (work / "log").read_text()
-                time.sleep(0.05)
-            url = json.loads(ports.read_text())["nats"][0]
+        with serving(work, command, environment) as url:
             address = ("127.0.0.1", int(url.rsplit(":", 1)[1]))
-            check(lambda user, password=None: Client(address, work / "tls.crt", user, password))
-        except BaseException:
-            print((work / "log").read_text()[-3_000:], file=sys.stderr)
-            raise
-        finally:
-            server.terminate()
-            server.wait(LIMIT)
+            check(lambda user, password=None: Client(address, work / "authority.crt", user, password))
+        # The buckets of the check are not those of a worker.
+        shutil.rmtree(work / "jetstream")
+        with serving(work, command, environment) as url:
+            commands(mysa, url, work)
+            refused = [line for line in (work / "log").read_text().splitlines() if "Violation" in line]
+            may_not("what the parts of a fleet do: " + "\n".join(refused), refused)
     print(f"{CONF}: valid, and each user may do its part and no more")
+
+
+@contextlib.contextmanager
+def serving(work, command, environment):
+    """Runs the server, and gives its URL."""
+    with open(work / "log", "w") as log:
+        server = subprocess.Popen([*command, "--ports_file_dir", work], env=environment, stderr=log)
+    try:
+        ports = work / f"nats-server_{server.pid}.ports"
+        until = time.monotonic() + LIMIT
+        while not ports.exists() or not ports.read_text().strip():
+            assert server.poll() is None and time.monotonic() < until, (work / "log").read_text()
+            time.sleep(0.05)
+        yield json.loads(ports.read_text())["nats"][0]
+    except BaseException:
+        print((work / "log").read_text()[-3_000:], file=sys.stderr)
+        raise
+    finally:
+        server.terminate()
+        server.wait(LIMIT)
 
 
 main()

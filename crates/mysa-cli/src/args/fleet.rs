@@ -277,6 +277,10 @@ pub(crate) struct NatsOptions {
     /// File with a token for NATS
     #[arg(long, env = "MYSA_NATS_TOKEN_FILE", value_name = "FILE", conflicts_with = "nats_user")]
     pub(crate) nats_token_file: Option<PathBuf>,
+    /// First part of the subjects at which answers arrive, if permissions ask for another one [default: _INBOX.worker, of
+    /// `accounts` _INBOX.administrator, of `watch` _INBOX.reader, of `set` _INBOX.caller]
+    #[arg(long, env = "MYSA_NATS_INBOX", value_name = "SUBJECT")]
+    pub(crate) nats_inbox: Option<String>,
     /// Certificate authorities of the NATS server, PEM [default: those of the system]
     #[arg(long, env = "MYSA_NATS_CA", value_name = "FILE")]
     pub(crate) nats_ca: Option<PathBuf>,

@@ -321,6 +321,7 @@ fn what_cannot_work_is_refused_with_its_reason() {
             8,
             "cannot connect to NATS at nats://127.0.0.1:1",
         ),
+        (&[&with[..], &["--nats-inbox", "_INBOX.*"]].concat(), 2, "invalid --nats-inbox '_INBOX.*'"),
         (&["--accounts", "accounts.toml", "--nats", "http://x"], 2, "invalid --nats"),
         (&["--accounts", "accounts.toml", "--nats", &secret], 2, "--nats-password-file"),
         (&[&with[..], &["--fleet", "a.b"]].concat(), 2, "invalid --fleet 'a.b'"),

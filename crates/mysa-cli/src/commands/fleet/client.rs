@@ -8,7 +8,10 @@ use serde_json::Value;
 use super::ask::{Ask, Set, Status, members};
 use super::control::request;
 #[cfg(feature = "nats")]
-use super::{nats::Nats, remote};
+use super::{
+    nats::{Nats, Role},
+    remote,
+};
 use crate::args::fleet::{FleetSet, FleetStatus};
 use crate::commands::set::plan::Request;
 use crate::output::record::{escape_json, printable};
@@ -44,7 +47,7 @@ pub(super) async fn set(terminal: &Terminal, context: &Context, path: &Path, arg
     let wait = wait.unwrap_or(DEFAULT_WAIT);
     #[cfg(feature = "nats")]
     if let Some(url) = &args.nats.nats {
-        let nats = Nats::connect(url, &args.nats).await?;
+        let nats = Nats::connect(url, &args.nats, Role::Caller).await?;
         if set.request.is_none() {
             set.request = Some(remote::random_id());
         }

@@ -13,7 +13,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use super::nats::{Nats, token};
+use super::nats::{Nats, Role, token};
 use crate::args::fleet::FleetWatch;
 use crate::output::record::{Record, Value, escape_json};
 use crate::output::terminal::Terminal;
@@ -199,7 +199,7 @@ async fn publish(context: &Context, subject: String, event: Event) -> (String, E
 pub(super) async fn watch(terminal: &Terminal, args: &FleetWatch) -> Result<()> {
     let missing = || Failure::usage("the NATS server is missing: name it with --nats");
     let url = args.nats.nats.as_deref().ok_or_else(missing)?;
-    let nats = Nats::connect(url, &args.nats).await?;
+    let nats = Nats::connect(url, &args.nats, Role::Reader).await?;
     let lost = |error: &dyn std::fmt::Display| {
         Failure::new(Exit::Unreachable, format!("cannot read the events at NATS: {error}{}", nats.why()))
     };

@@ -49,7 +49,10 @@ use self::fleet::{Fleet, Shared};
 use self::metrics::{Monitor, TURN_INTERVAL};
 use self::stream::Stream;
 #[cfg(feature = "nats")]
-use self::{nats::Nats, registry::Registry};
+use self::{
+    nats::{Nats, Role},
+    registry::Registry,
+};
 use crate::args::fleet::{Fleet as Args, FleetAction, FleetOptions, ServeOptions};
 use crate::commands::bridge::log::{Format, Log, Severity};
 use crate::output::record::{self, Record, Value, printable};
@@ -284,7 +287,7 @@ async fn serve(
                 true => Some(keys::load(&args.source).await?),
                 false => None,
             };
-            let nats = Nats::connect(url, &args.nats).await?;
+            let nats = Nats::connect(url, &args.nats, Role::Worker).await?;
             let mut access = worker::Access::new(nats);
             if let Some(keys) = keys {
                 access.registry = Some(Registry::open(&access.nats, args.replicas.into(), keys).await?);

@@ -25,6 +25,30 @@ pub(super) struct Nats {
     refused: Arc<Mutex<Option<String>>>,
 }
 
+/// Part of a process in a fleet. The answers to each arrive at subjects of its own, so that NATS can keep them from the others.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Role {
+    Worker,
+    /// Manages the accounts.
+    Administrator,
+    /// Sees the events.
+    Reader,
+    /// Sends commands.
+    Caller,
+}
+
+impl Role {
+    /// First part of the subjects of answers.
+    const fn inbox(self) -> &'static str {
+        match self {
+            Self::Worker => "_INBOX.worker",
+            Self::Administrator => "_INBOX.administrator",
+            Self::Reader => "_INBOX.reader",
+            Self::Caller => "_INBOX.caller",
+        }
+    }
+}
+
 /// Maximum length of a name in a subject or a key, in bytes.
 const MAX_TOKEN: usize = 64;
 
@@ -33,18 +57,25 @@ impl Nats {
     ///
     /// # Errors
     /// An option is invalid, a file cannot be read, or the server cannot be used; the text says why.
-    pub(super) async fn connect(url: &str, options: &NatsOptions) -> Result<Self> {
+    pub(super) async fn connect(url: &str, options: &NatsOptions, role: Role) -> Result<Self> {
         if !is_plain(&options.fleet) {
             return Err(Failure::usage(format!(
                 "invalid --fleet '{}': expected 1 to {MAX_TOKEN} letters, digits, - and _",
                 options.fleet
             )));
         }
+        let inbox = options.nats_inbox.as_deref().unwrap_or(role.inbox());
+        if !inbox.split('.').all(|part| !part.is_empty() && part.bytes().all(is_of_subject)) {
+            return Err(Failure::usage(format!(
+                "invalid --nats-inbox '{inbox}': expected letters, digits, - and _, with a dot between parts, such as _INBOX.ann"
+            )));
+        }
         let servers = servers(url)?;
         let (opened, connections) = watch::channel(0_u64);
         let refused = Arc::new(Mutex::new(None));
         let kept = Arc::clone(&refused);
-        let mut connect = ConnectOptions::new().name("mysa fleet").event_callback(move |event| {
+        let options_of_all = ConnectOptions::new().name("mysa fleet").custom_inbox_prefix(inbox);
+        let mut connect = options_of_all.event_callback(move |event| {
             match event {
                 Event::Connected => opened.send_modify(|count| *count += 1),
                 Event::ServerError(error) => {
@@ -126,7 +157,7 @@ impl Nats {
 pub(super) fn token(text: &str) -> Option<String> {
     let mut token = String::new();
     for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
+        if is_of_subject(byte) {
             token.push(char::from(byte));
         } else {
             let _ = write!(token, "={byte:02x}");
@@ -154,6 +185,10 @@ pub(super) fn text(token: &str) -> String {
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+const fn is_of_subject(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
 
 /// `true` if a text can be part of the name of a bucket.

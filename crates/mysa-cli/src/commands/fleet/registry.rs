@@ -7,7 +7,7 @@ use mysa_fleet::{AccountId, Action, Answer, Bucket, Entry, FleetId, Keyring, Rev
 use mysa_tokio::{RefreshToken, Secret, StoredSession};
 
 use super::keys;
-use super::nats::{self, Nats};
+use super::nats::{self, Nats, Role};
 use super::store::Store;
 use crate::args::fleet::{AccountsAction, AddAccount, KeySource, NatsOptions};
 use crate::commands::login;
@@ -177,7 +177,7 @@ pub(super) async fn run(terminal: &Terminal, context: &Context, action: &Account
 
 async fn connect(options: &NatsOptions) -> Result<Nats> {
     let missing = || Failure::usage("the NATS server is missing: name it with --nats");
-    Nats::connect(options.nats.as_deref().ok_or_else(missing)?, options).await
+    Nats::connect(options.nats.as_deref().ok_or_else(missing)?, options, Role::Administrator).await
 }
 
 /// Name of an account as a key.

@@ -314,6 +314,7 @@ mod tests {
 
     use super::*;
     use crate::args::fleet::NatsOptions;
+    use crate::commands::fleet::nats::Role;
 
     #[derive(Parser)]
     struct Options {
@@ -323,7 +324,7 @@ mod tests {
 
     async fn open(server: &NatsServer) -> Store {
         let options = Options::parse_from(["x"]).nats;
-        let nats = Nats::connect(&server.url(), &options).await.unwrap();
+        let nats = Nats::connect(&server.url(), &options, Role::Worker).await.unwrap();
         Store::open(&nats, 1, &SHARED).await.unwrap()
     }
 
@@ -436,7 +437,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let Some(server) = NatsServer::start(folder.path(), "") else { return };
         let options = Options::parse_from(["x"]).nats;
-        let nats = Nats::connect(&server.url(), &options).await.unwrap();
+        let nats = Nats::connect(&server.url(), &options, Role::Worker).await.unwrap();
         let config = config(&nats.bucket("claims"), Duration::from_secs(600), 1);
         jetstream::new(nats.client.clone()).create_stream(config).await.unwrap();
         let error = Store::open(&nats, 1, &SHARED).await.unwrap_err().to_string();
