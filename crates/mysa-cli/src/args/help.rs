@@ -291,7 +291,8 @@ Examples:
 Each worker has the same accounts file. The workers create their buckets at NATS,
 and share the accounts: each is served by one worker at a time. The accounts of a
 worker that is gone are taken over after --lease seconds; SIGTERM hands them over at
-once, and decides every open command. SIGHUP reads the accounts file again.
+once, and decides every open command. SIGHUP reads the accounts file again. While
+NATS cannot be reached, a worker that starts waits for it.
 
 docs/FLEET.md has the set-up, the buckets, and what is guaranteed.";
 

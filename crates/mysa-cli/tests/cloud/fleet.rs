@@ -59,6 +59,13 @@ impl Fleet {
     }
 
     pub(crate) fn start_with(bench: &Bench, all: &[&str]) -> Self {
+        let fleet = Self::begin_with(bench, all);
+        fleet.wait_for_log("commands at ");
+        fleet
+    }
+
+    /// Starts it, and does not wait until it takes commands.
+    pub(crate) fn begin_with(bench: &Bench, all: &[&str]) -> Self {
         // By the home alone, because the bench adds a time limit to changes.
         let mut child = bench.command(all).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, events) = channel();
@@ -76,9 +83,7 @@ impl Fleet {
                 to.lock().unwrap().push_str(&(line + "\n"));
             }
         });
-        let fleet = Self { child, events, seen: Vec::new(), log };
-        fleet.wait_for_log("commands at ");
-        fleet
+        Self { child, events, seen: Vec::new(), log }
     }
 
     pub(crate) fn log(&self) -> String {

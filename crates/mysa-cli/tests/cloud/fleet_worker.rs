@@ -30,6 +30,13 @@ impl Machines {
     }
 
     fn worker(&self, name: &str, args: &[&str]) -> Fleet {
+        let fleet = self.begin(name, args);
+        fleet.wait_for_log("commands at ");
+        fleet
+    }
+
+    /// A worker that may wait for NATS.
+    fn begin(&self, name: &str, args: &[&str]) -> Fleet {
         let accounts = format!("{name}.toml");
         write_accounts_to(&self.bench, &accounts, &format!("sessions = \"{name}\"\n{}", file(&ACCOUNTS)));
         let control = format!("{name}.sock");
@@ -50,7 +57,7 @@ impl Machines {
             "--metrics",
             ":0",
         ];
-        Fleet::start_with(&self.bench, &[&options, args].concat())
+        Fleet::begin_with(&self.bench, &[&options, args].concat())
     }
 
     /// A command by NATS that is confirmed. On a machine that is too slow for its lease it is repeated.
@@ -316,10 +323,11 @@ fn what_cannot_work_is_refused_with_its_reason() {
         (&["--accounts", "accounts.toml"][..], 2, "name it with --nats"),
         (&["--nats", &url], 2, "name their file with --accounts"),
         (&["--accounts", "long.toml", "--nats", &url], 2, "too long for a fleet on NATS"),
+        // Reported at once, although NATS is away.
         (
-            &["--accounts", "accounts.toml", "--nats", "nats://127.0.0.1:1"],
-            8,
-            "cannot connect to NATS at nats://127.0.0.1:1",
+            &["--accounts", "accounts.toml", "--nats", "nats://127.0.0.1:1", "--lease", "1"],
+            2,
+            "expected 6 to 600",
         ),
         (&[&with[..], &["--nats-inbox", "_INBOX.*"]].concat(), 2, "invalid --nats-inbox '_INBOX.*'"),
         (&["--accounts", "accounts.toml", "--nats", "http://x"], 2, "invalid --nats"),
@@ -329,12 +337,55 @@ fn what_cannot_work_is_refused_with_its_reason() {
         (&[&with[..], &["--lease", "1"]].concat(), 2, "expected 6 to 600"),
         (&[&with[..], &["--nats-user", "ann"]].concat(), 2, "--nats-password-file"),
         (&[&with[..], &["--nats-creds", "missing"]].concat(), 1, "cannot read --nats-creds missing"),
-        (&[&with[..], &["--nats-ca", "password"]].concat(), 8, "cannot connect to NATS"),
+        (&[&with[..], &["--nats-ca", "password"]].concat(), 1, "the server does not use TLS"),
     ] {
         let ran = run(args).fails(code);
         assert!(ran.err.contains(text) && !ran.err.contains("canary"), "{args:?}: {ran:?}");
     }
+    // Everything but a worker ends at once.
+    let away = bench.run(&["fleet", "watch", "--nats", "nats://127.0.0.1:1"]).fails(8);
+    assert!(away.err.contains("cannot connect to NATS at nats://127.0.0.1:1"), "{away:?}");
     // No worker, no verdict; the request is not kept for later.
     let ran = machines.set(&["one/kitchen", "--temp", "20"]).fails(8);
     assert!(ran.err.contains("no worker serves the account"), "{ran:?}");
+}
+
+/// After a loss of power, a worker may start before NATS.
+#[test]
+fn a_worker_that_starts_before_nats_waits_for_it() {
+    let Some(mut machines) = Machines::start() else { return };
+    machines.nats.kill();
+    let mut worker = machines.begin("w1", &[]);
+    worker.wait_for_log("waiting for NATS: cannot connect to NATS at nats://127.0.0.1:");
+    machines.nats.run();
+    all_live(&mut worker);
+    assert_eq!(worker.end().0, Some(143));
+    // It can be ended while it waits.
+    machines.nats.kill();
+    let worker = machines.begin("w1", &[]);
+    worker.wait_for_log("waiting for NATS");
+    assert_eq!(worker.end().0, Some(143));
+}
+
+/// No waiting mends these.
+#[test]
+fn a_worker_that_nats_refuses_ends_at_once() {
+    let home = tempfile::tempdir().unwrap();
+    let lines =
+        "accounts {\n  A { users [{ user: ann, password: right }] }\n  SYS {}\n}\nsystem_account: SYS";
+    let Some(nats) = NatsServer::start(home.path(), lines) else { return };
+    let bench = Bench::with(CloudSpec::demo());
+    write_accounts_to(&bench, "accounts.toml", &file(&ACCOUNTS[..1]));
+    let url = nats.url();
+    for (name, password, code, text) in [
+        ("wrong", "wrong", 4, "name the credentials with"),
+        // The account may not use JetStream.
+        ("right", "right", 1, "JetStream must be on"),
+    ] {
+        write_accounts_to(&bench, name, password);
+        let args = ["fleet", "worker", "--accounts", "accounts.toml", "--control", "w.sock", "--nats", &url];
+        let ran = bench.run(&[&args[..], &["--nats-user", "ann", "--nats-password-file", name]].concat());
+        let ran = ran.fails(code);
+        assert!(ran.err.contains(text), "{ran:?}");
+    }
 }

@@ -24,12 +24,12 @@ pub(crate) struct Log {
     detail: Option<String>,
     /// Messages, in place of printing them.
     #[cfg(test)]
-    pub(super) kept: Option<Kept>,
+    pub(crate) kept: Option<Kept>,
 }
 
 /// Messages and the times of their entries.
 #[cfg(test)]
-pub(super) type Kept = std::sync::Arc<std::sync::Mutex<Vec<(tokio::time::Instant, String)>>>;
+pub(crate) type Kept = std::sync::Arc<std::sync::Mutex<Vec<(tokio::time::Instant, String)>>>;
 
 /// Format of a log.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

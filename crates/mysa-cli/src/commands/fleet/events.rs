@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::nats::{Nats, Role, token};
+use super::store;
 use crate::args::fleet::FleetWatch;
 use crate::output::record::{Record, Value, escape_json};
 use crate::output::terminal::Terminal;
@@ -77,7 +78,7 @@ pub(super) async fn open(nats: &Nats, replicas: usize) -> Result<Stream> {
     };
     context.create_stream(config).await.map_err(|error| {
         Failure::new(
-            Exit::Unreachable,
+            store::exit(nats, &error),
             format!("cannot create the stream {name} at NATS: {error}{}", nats.why()),
         )
     })

@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use mysa_config::{Credential, FleetAccounts};
 #[cfg(feature = "nats")]
-use mysa_fleet::Bucket;
+use mysa_fleet::{Bucket, Settings, WorkerId};
 use mysa_tokio::Tls;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -50,8 +50,9 @@ use self::metrics::{Monitor, TURN_INTERVAL};
 use self::stream::Stream;
 #[cfg(feature = "nats")]
 use self::{
-    nats::{Nats, Role},
+    nats::{Nats, Role, patiently},
     registry::Registry,
+    store::Store,
 };
 use crate::args::fleet::{Fleet as Args, FleetAction, FleetOptions, ServeOptions};
 use crate::commands::bridge::log::{Format, Log, Severity};
@@ -274,26 +275,19 @@ async fn serve(
         authorities.push(fs::read(ca).map_err(failed)?);
     }
     let tls = Tls::new(&authorities).map_err(|error| Failure::from((Exit::Failed, error)))?;
+    let log = Log::new(terminal, format);
     #[cfg_attr(not(feature = "nats"), expect(unused_mut, reason = "a worker publishes its events too"))]
     let (mut stream, mut ended) = Stream::open().map_err(|error| Failure::from((Exit::Failed, error)))?;
     #[cfg(feature = "nats")]
-    let access = match worker {
+    let joined = match worker {
         None => None,
         Some(args) => {
-            let missing = || Failure::usage("the NATS server is missing: name it with --nats");
-            let url = args.nats.nats.as_deref().ok_or_else(missing)?;
-            // Before the connection, which a missing key does not need.
-            let keys = match args.source.is_named() {
-                true => Some(keys::load(&args.source).await?),
-                false => None,
+            let joined = tokio::select! {
+                failure = &mut stop => return Err(failure),
+                joined = join(&log, args, &file, &context.paths.sessions) => joined?,
             };
-            let nats = Nats::connect(url, &args.nats, Role::Worker).await?;
-            let mut access = worker::Access::new(nats);
-            if let Some(keys) = keys {
-                access.registry = Some(Registry::open(&access.nats, args.replicas.into(), keys).await?);
-            }
-            stream.publish_to(Arc::clone(&access.events));
-            Some(access)
+            stream.publish_to(Arc::clone(&joined.access.events));
+            Some(joined)
         }
     };
     let fleet = Fleet::new(Shared {
@@ -304,18 +298,13 @@ async fn serve(
         config: context.config.clone(),
         starts: Starts::new(options.sign_ins, Duration::from_secs_f64(gap)),
         stream,
-        log: Log::new(terminal, format),
+        log,
         terminal,
         #[cfg(feature = "nats")]
-        worker: access.clone(),
+        worker: joined.as_ref().map(|joined| joined.access.clone()),
     });
     #[cfg(feature = "nats")]
-    let mut owner = match (worker, access) {
-        (Some(args), Some(access)) => {
-            start_worker(&fleet, access, args, &file, &context.paths.sessions).await?
-        }
-        _ => Owner::File,
-    };
+    let mut owner = joined.map_or(Owner::File, |joined| start_worker(&fleet, joined));
     #[cfg(not(feature = "nats"))]
     let mut owner = match worker {
         None => Owner::File,
@@ -390,24 +379,47 @@ async fn serve(
     why
 }
 
-/// Opens the buckets and starts the core of a worker.
+/// Worker that has what it needs at NATS.
 #[cfg(feature = "nats")]
-async fn start_worker(
-    fleet: &Fleet,
+struct Joined {
+    name: WorkerId,
+    settings: Settings,
+    offer: worker::Offer,
     access: worker::Access,
-    args: &WorkerArgs,
-    file: &FleetAccounts,
-    sessions: &Path,
-) -> Result<Owner> {
+    store: Store,
+}
+
+/// Connects to NATS and opens the buckets, as soon as that is possible. What is invalid is reported before.
+#[cfg(feature = "nats")]
+async fn join(log: &Log, args: &WorkerArgs, file: &FleetAccounts, sessions: &Path) -> Result<Joined> {
+    let missing = || Failure::usage("the NATS server is missing: name it with --nats");
+    let url = args.nats.nats.as_deref().ok_or_else(missing)?;
     let (name, settings) = (worker::name(args.worker.as_deref())?, worker::settings(args)?);
-    let offer = watch::Sender::new(worker::offer(file.clone(), sessions)?);
-    let drain = watch::Sender::new(false);
+    let offer = worker::offer(file.clone(), sessions)?;
+    let keys = match args.source.is_named() {
+        true => Some(keys::load(&args.source).await?),
+        false => None,
+    };
     let mut buckets = store::SHARED.to_vec();
-    if access.registry.is_some() {
+    if keys.is_some() {
         buckets.push(Bucket::Accounts);
     }
-    let store = store::Store::open(&access.nats, args.replicas.into(), &buckets).await?;
-    events::open(&access.nats, args.replicas.into()).await?;
+    let replicas = usize::from(args.replicas);
+    let nats = patiently(log, async || Nats::connect(url, &args.nats, Role::Worker).await).await?;
+    let store = patiently(log, async || Store::open(&nats, replicas, &buckets).await).await?;
+    patiently(log, async || events::open(&nats, replicas).await).await?;
+    let registry = keys.map(|keys| Registry::new(store.clone(), &nats, keys)).transpose()?;
+    let mut access = worker::Access::new(nats);
+    access.registry = registry;
+    Ok(Joined { name, settings, offer, access, store })
+}
+
+/// Starts the core of a worker.
+#[cfg(feature = "nats")]
+fn start_worker(fleet: &Fleet, joined: Joined) -> Owner {
+    let Joined { name, settings, offer, access, store } = joined;
+    let offer = watch::Sender::new(offer);
+    let drain = watch::Sender::new(false);
     let events = Arc::clone(&access.events);
     let publishing = tokio::spawn(Arc::clone(&events).run());
     let parts = worker::Parts {
@@ -420,7 +432,7 @@ async fn start_worker(
         drain: drain.subscribe(),
     };
     let task = tokio::spawn(worker::run(parts));
-    Ok(Owner::Worker { offer, drain, task, events, publishing })
+    Owner::Worker { offer, drain, task, events, publishing }
 }
 
 /// Reads the keys again. Invalid ones change nothing.

@@ -4,12 +4,15 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 
 use crate::args::fleet::NatsOptions;
+use crate::commands::bridge::log::{Log, Severity};
 use crate::output::terminal::{PasswordSource, read_password};
 use crate::support::exit::{Exit, Failure, Result};
 
@@ -49,6 +52,13 @@ impl Role {
     }
 }
 
+/// Interval of pings. A connection that carries nothing any more is closed at the third without an answer: after 15 s, half of
+/// the default lease, so that the next one renews it.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+/// Pause before NATS is tried again.
+const WAIT: Duration = Duration::from_secs(3);
+/// Time after which a wait for NATS is reported again.
+const REPORT: Duration = Duration::from_secs(60);
 /// Maximum length of a name in a subject or a key, in bytes.
 const MAX_TOKEN: usize = 64;
 
@@ -56,7 +66,8 @@ impl Nats {
     /// Connects.
     ///
     /// # Errors
-    /// An option is invalid, a file cannot be read, or the server cannot be used; the text says why.
+    /// An option is invalid, a file cannot be read, the server refuses the connection, or it cannot be reached, which is
+    /// [`Exit::Unreachable`]; the text says why.
     pub(super) async fn connect(url: &str, options: &NatsOptions, role: Role) -> Result<Self> {
         if !is_plain(&options.fleet) {
             return Err(Failure::usage(format!(
@@ -74,7 +85,8 @@ impl Nats {
         let (opened, connections) = watch::channel(0_u64);
         let refused = Arc::new(Mutex::new(None));
         let kept = Arc::clone(&refused);
-        let options_of_all = ConnectOptions::new().name("mysa fleet").custom_inbox_prefix(inbox);
+        let options_of_all =
+            ConnectOptions::new().name("mysa fleet").custom_inbox_prefix(inbox).ping_interval(PING_INTERVAL);
         let mut connect = options_of_all.event_callback(move |event| {
             match event {
                 Event::Connected => opened.send_modify(|count| *count += 1),
@@ -108,20 +120,27 @@ impl Nats {
         }
         let client = connect.connect(servers).await.map_err(|error| {
             let text = error.to_string();
-            let hint = match error.kind() {
-                ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
-                    "; name the credentials with --nats-creds, --nats-user or --nats-token-file"
-                }
+            let (exit, hint) = match error.kind() {
+                ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => (
+                    Exit::SignIn,
+                    "; name the credentials with --nats-creds, --nats-user or --nats-token-file",
+                ),
                 // The library reports a handshake that failed as an error of the socket.
                 _ if text.contains("invalid peer certificate") => {
-                    "; name the authority of the server with --nats-ca"
+                    (Exit::Failed, "; name the authority of the server with --nats-ca")
                 }
-                _ if text.contains("BadCertificate") || text.contains("CertificateRequired") => {
-                    "; the server asks for a client certificate: name it with --nats-cert and --nats-key"
-                }
-                _ => "",
+                _ if text.contains("BadCertificate") || text.contains("CertificateRequired") => (
+                    Exit::Failed,
+                    "; the server asks for a client certificate: name it with --nats-cert and --nats-key",
+                ),
+                _ if text.contains("InvalidContentType") => (
+                    Exit::Failed,
+                    "; the server does not use TLS, which tls://, --nats-ca and --nats-cert ask for",
+                ),
+                ConnectErrorKind::Tls => (Exit::Failed, ""),
+                _ => (Exit::Unreachable, ""),
             };
-            Failure::new(Exit::Unreachable, format!("cannot connect to NATS at {url}: {text}{hint}"))
+            Failure::new(exit, format!("cannot connect to NATS at {url}: {text}{hint}"))
         })?;
         Ok(Self { client, fleet: options.fleet.clone(), connections, refused })
     }
@@ -149,6 +168,32 @@ impl Nats {
     pub(super) fn why(&self) -> String {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.as_ref().map(|why| format!(" (NATS: {why})")).unwrap_or_default()
+    }
+
+    /// `true` if the server has refused something that these credentials may not do.
+    pub(super) fn lacks_permission(&self) -> bool {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.as_ref().is_some_and(|why| why.to_lowercase().contains("permissions violation"))
+    }
+}
+
+/// Repeats an attempt that needs NATS until it succeeds, while NATS cannot be reached, and says in the log what it waits for. A
+/// machine that starts after a loss of power may start a worker before NATS.
+///
+/// # Errors
+/// A failure that no waiting ends.
+pub(super) async fn patiently<T>(log: &Log, attempt: impl AsyncFn() -> Result<T>) -> Result<T> {
+    let mut reported: Option<(String, Instant)> = None;
+    loop {
+        let failure = match attempt().await {
+            Err(failure) if failure.exit == Exit::Unreachable => failure.to_string(),
+            ended => return ended,
+        };
+        if reported.as_ref().is_none_or(|(before, at)| *before != failure || at.elapsed() >= REPORT) {
+            log.say(Severity::Warning, "waiting", &format!("fleet: waiting for NATS: {failure}"))?;
+            reported = Some((failure, Instant::now()));
+        }
+        sleep(WAIT).await;
     }
 }
 
@@ -237,7 +282,11 @@ fn secret(path: &Path, option: &str) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+    use crate::commands::bridge::log::{Format, Kept};
+    use crate::output::terminal::Terminal;
 
     #[test]
     fn a_name_is_one_token_and_two_names_are_two_tokens() {
@@ -268,5 +317,34 @@ mod tests {
             assert!(!error.contains("canary"), "{url}: {error}");
         }
         assert_eq!(servers("nats://a:4222, tls://b").unwrap().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_needs_nats_is_repeated_while_nats_is_away_and_reported_once_in_a_while() {
+        let mut log = Log::new(Terminal::new(false, 0, true, false), Format::Text);
+        let kept = Kept::default();
+        log.kept = Some(Kept::clone(&kept));
+        let attempts = Cell::new(0);
+        let away = async || {
+            attempts.set(attempts.get() + 1);
+            match attempts.get() {
+                number @ ..30 => {
+                    Err(Failure::new(Exit::Unreachable, if number < 3 { "away" } else { "no leader" }))
+                }
+                _ => Ok("here"),
+            }
+        };
+        assert_eq!(patiently(&log, away).await.unwrap(), "here");
+        let said: Vec<String> = kept.lock().unwrap().iter().map(|(_, text)| text.clone()).collect();
+        let waiting = |why: &str| format!("fleet: waiting for NATS: {why}");
+        assert_eq!(said, [waiting("away"), waiting("no leader"), waiting("no leader")]);
+        // What no waiting ends is final.
+        attempts.set(0);
+        let refused = async || {
+            attempts.set(attempts.get() + 1);
+            Err::<(), _>(Failure::new(Exit::SignIn, "refused"))
+        };
+        assert_eq!(patiently(&log, refused).await.unwrap_err().to_string(), "refused");
+        assert_eq!(attempts.get(), 1);
     }
 }

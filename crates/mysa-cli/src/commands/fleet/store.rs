@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::push::{Ordered, OrderedConfig};
-use async_nats::jetstream::context::{Context, PublishErrorKind};
+use async_nats::jetstream::context::{Context, CreateStreamError, CreateStreamErrorKind, PublishErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, LastRawMessageErrorKind, StorageType};
 use async_nats::jetstream::{self, kv};
 use bytes::Bytes;
@@ -58,31 +59,36 @@ impl Store {
     /// Opens these buckets, and creates those that are missing.
     ///
     /// # Errors
-    /// JetStream is off or not permitted, or a bucket would lose entries that the workers need.
+    /// JetStream is off or not permitted, or a bucket would lose entries that the workers need; or NATS does not answer or has no
+    /// leader now, which is [`Exit::Unreachable`].
     pub(super) async fn open(nats: &Nats, replicas: usize, buckets: &[Bucket]) -> Result<Self> {
         let context = jetstream::new(nats.client.clone());
         let mut opened = Vec::new();
         for &bucket in buckets {
             let name = nats.bucket(bucket.name());
-            let failed = |error: String| {
+            let failed = |exit, error: String| {
                 Failure::new(
-                    Exit::Unreachable,
+                    exit,
                     format!(
                         "cannot use the bucket {name} at NATS: {error}{}; JetStream must be on (nats-server -js) and permitted",
                         nats.why()
                     ),
                 )
             };
+            let silent = |error: &dyn std::fmt::Display| {
+                let exit = if nats.lacks_permission() { Exit::Failed } else { Exit::Unreachable };
+                failed(exit, error.to_string())
+            };
             let store = match context.get_key_value(&name).await {
                 Ok(store) => store,
                 Err(_) => {
                     let max_age = if bucket == Bucket::Verdicts { VERDICT_LIFE } else { Duration::ZERO };
                     let created = context.create_stream(config(&name, max_age, replicas)).await;
-                    created.map_err(|error| failed(error.to_string()))?;
-                    context.get_key_value(&name).await.map_err(|error| failed(error.to_string()))?
+                    created.map_err(|error| failed(exit(nats, &error), error.to_string()))?;
+                    context.get_key_value(&name).await.map_err(|error| silent(&error))?
                 }
             };
-            let status = store.status().await.map_err(|error| failed(error.to_string()))?;
+            let status = store.status().await.map_err(|error| silent(&error))?;
             let is_watched = bucket != Bucket::Verdicts;
             if is_watched && !status.max_age().is_zero() {
                 return Err(Failure::usage(format!(
@@ -264,6 +270,23 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Exit code of a stream that cannot be created: [`Exit::Unreachable`] if it may be possible later.
+pub(super) fn exit(nats: &Nats, error: &CreateStreamError) -> Exit {
+    let passes = match error.kind() {
+        CreateStreamErrorKind::JetStream(error) => matches!(
+            error.error_code(),
+            ErrorCode::CLUSTER_NOT_AVAILABLE
+                | ErrorCode::CLUSTER_NOT_LEADER
+                | ErrorCode::CLUSTER_NO_PEERS
+                // It was there when it had to be created, and was not read because of something that passes.
+                | ErrorCode::STREAM_NAME_EXIST
+        ),
+        CreateStreamErrorKind::TimedOut | CreateStreamErrorKind::Response => true,
+        _ => false,
+    };
+    if passes && !nats.lacks_permission() { Exit::Unreachable } else { Exit::Failed }
 }
 
 /// Stream of a key-value bucket with one value for each key. The function of the library for this asks for limits of the account in
