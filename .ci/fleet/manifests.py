@@ -29,7 +29,7 @@ def check_worker(where, arguments, environment):
     check(f"{where}: not `fleet worker`: {arguments}", arguments == ["fleet", "worker"])
     for name in environment.keys() - {"XDG_STATE_HOME"}:
         check(f"{where}: `mysa fleet worker` has no variable {name}", name in VARIABLES)
-    for name in ["MYSA_NATS", "MYSA_NATS_USER", "MYSA_NATS_PASSWORD_FILE", "MYSA_NATS_CA", "MYSA_FLEET_ACCOUNTS"]:
+    for name in ["MYSA_NATS", "MYSA_NATS_USER", "MYSA_NATS_PASSWORD_FILE", "MYSA_NATS_CA", "MYSA_FLEET_KEYS"]:
         check(f"{where}: {name} is missing", name in environment)
     check(f"{where}: NATS without TLS", environment["MYSA_NATS"].startswith("tls://"))
     check(f"{where}: another port of the metrics", environment["MYSA_FLEET_METRICS"].endswith(f":{PORT}"))
@@ -39,9 +39,7 @@ def kubernetes():
     parts = {part["kind"]: part for part in yaml.safe_load_all((FOLDER / "kubernetes.yaml").read_text())}
     worker = parts["StatefulSet"]["spec"]
     pod = worker["template"]["spec"]
-    [first], [container] = pod["initContainers"], pod["containers"]
-    check("the containers have other rights", first["securityContext"] == container["securityContext"])
-    check("the containers have other images", first["image"] == container["image"])
+    [container] = pod["containers"]
     environment = {item["name"]: item["value"] for item in container["env"]}
     check_worker("kubernetes.yaml", container["args"], environment)
     check("the drain has too little time", pod["terminationGracePeriodSeconds"] >= DRAIN)
@@ -62,18 +60,16 @@ def kubernetes():
     liveness = container["livenessProbe"]
     check("a worker is restarted too soon", liveness["periodSeconds"] * liveness["failureThreshold"] >= 1_800)
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
-    for mount in container["volumeMounts"] + first["volumeMounts"]:
+    for mount in container["volumeMounts"]:
         secret = volumes[mount["name"]].get("secret")
         check(f"{mount['name']}: a secret that all can read", not secret or (secret["defaultMode"] & 0o7 == 0 and mount["readOnly"]))
         for name, value in environment.items():
             if secret and value.startswith(mount["mountPath"] + "/"):
                 environment[name] = "mounted"
-    mounted = {mount["name"] for mount in container["volumeMounts"] + first["volumeMounts"]}
+    mounted = {mount["name"] for mount in container["volumeMounts"]}
     check(f"volumes that are not mounted: {volumes.keys() - mounted}", mounted == set(volumes))
-    state = {"XDG_STATE_HOME", "MYSA_FLEET_ACCOUNTS"}
-    others = [value for name, value in environment.items() if name not in state]
+    others = [value for name, value in environment.items() if name != "XDG_STATE_HOME"]
     check("a file that is not mounted", not any(value.startswith("/") for value in others))
-    check("another accounts file than was copied", environment["MYSA_FLEET_ACCOUNTS"] == first["command"][-1])
     labels = worker["template"]["metadata"]["labels"]
     for selector in [worker["selector"]["matchLabels"], parts["Service"]["spec"]["selector"],
                      parts["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
