@@ -1,26 +1,35 @@
 #!/usr/bin/env python3
-"""Checks a fleet on NATS while its workers are killed, drained, stopped and cut off: workers.py [--release] [--accounts N]
+"""Checks a fleet on NATS while its workers and servers are disturbed: workers.py [--release] [--accounts N] [KIND...]
 
-Starts a nats-server with JetStream, a simulated cloud and three workers. Once every account is live, sends commands for a
-minute or more while one worker after another is disturbed, and the server too. Then reads what arrived at the cloud (its
-list of events) and what the callers were told (their requests are written here, in the protocol of NATS, and share no code
-with `mysa`), and checks:
+Starts a nats-server with JetStream, a simulated cloud and three workers. Once every account is live, sends commands while one
+kind of trouble after another happens:
+
+  kill, drain, stop     a worker gets SIGKILL, SIGTERM, or SIGSTOP and later SIGCONT
+  nats, cloud, both     the network between a worker and NATS, the cloud, or both loses every packet for longer than a lease
+  server                the server gets SIGKILL and starts again
+  leader                --cluster: the same for the leader of the claims, and then for that of the sessions, of three servers
+  worker-clock          --clocks: the wall clock of a worker jumps an hour ahead, an hour behind, and back
+  server-clock          --clocks: that of the server
+
+Then reads what arrived at the cloud (its list of events) and what the callers were told, and checks:
 
   - a connection of an account sends no command after the next owner of the account has connected;
   - every command gets one verdict, and a repeat gets the same one;
-  - no command reaches the broker more than once, and the thermostat agrees with the verdict;
-  - in the end every account has one owner again.
+  - no command reaches the broker more than once, or after its verdict, and the thermostat agrees with the verdict;
+  - in the end every account has one owner again; steps of a clock and the loss of a leader move none.
 
-Prints how long accounts were without reports. Requires nats-server, and builds `mysa`.
+Prints how long accounts were without reports. Requires nats-server, and nft and ip for the network; --clocks requires faketime
+and qemu-user. Builds `mysa`. Where the kernel permits no network namespace, as in a container without privileges,
+--without-namespaces holds the bytes of a way back in a proxy, in place of losing packets.
 """
 
 import argparse
 import collections
-import itertools
+import glob
 import json
 import os
 import pathlib
-import queue
+import platform
 import random
 import re
 import signal
@@ -31,10 +40,16 @@ import tempfile
 import threading
 import time
 
+import ways
+from callers import Caller, Nats
+
 WORKERS = ("a", "b", "c")
 # Thermostats of the simulated home that have a heater of their own, by their place in it.
 PLACES = 4
-COMMANDS_PER_SECOND = 4
+# Commands in a second, at most.
+MOST_COMMANDS = 4
+# Kinds of trouble that take several leases.
+LEASES = {"leader": 2, "worker-clock": 3, "server-clock": 3}
 # Starts in a second of one worker. The user pool of the simulated cloud throttles above 25 sign-ins in a second.
 START_RATE = "8"
 # Time without a change among the workers after which accounts are spread evenly, in seconds.
@@ -43,172 +58,63 @@ SETTLE = 5
 REPORTS = (6, 7, 11)
 # Longer than anything takes on a slow machine; it only ends a hang.
 HANG = 1800
+# Time before a verdict in which bytes that were sent cannot be recalled, in seconds.
+RECALL = 2
 
 
-class Nats:
-    """A client of NATS: subscriptions and requests, as its text protocol has them."""
+class Clock:
+    """The wall clock of a process, by libfaketime. The monotonic clock stays true."""
 
-    def __init__(self, port):
-        self.port = port
-        self.lock = threading.Lock()
-        self.queues = {}
-        self.subjects = {}
-        self.numbers = itertools.count(1)
-        self.connect()
-        threading.Thread(target=self.run, daemon=True).start()
+    def __init__(self, path):
+        self.path = path
+        self.step(0)
 
-    def connect(self):
-        opened = socket.create_connection(("127.0.0.1", self.port))
-        self.file = opened.makefile("rb")
-        self.file.readline()
-        with self.lock:
-            self.socket = opened
-            opened.sendall(b'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true}\r\n')
-            for number, subject in self.subjects.items():
-                opened.sendall(f"SUB {subject} {number}\r\n".encode())
+    def step(self, seconds):
+        """Sets the clock to this number of seconds after the true time. The process notices within a second."""
+        new = self.path.with_suffix(".new")
+        new.write_text(f"{seconds:+}\n")
+        new.rename(self.path)
 
-    def send(self, data):
-        try:
-            with self.lock:
-                self.socket.sendall(data)
-        except OSError:
-            # The server is away. Callers repeat what has no answer.
-            pass
-
-    def subscribe(self, subject):
-        number = str(next(self.numbers))
-        self.queues[number] = queue.Queue()
-        with self.lock:
-            self.subjects[number] = subject
-        self.send(f"SUB {subject} {number}\r\n".encode())
-        return number, self.queues[number]
-
-    def unsubscribe(self, number):
-        with self.lock:
-            del self.subjects[number]
-        self.send(f"UNSUB {number}\r\n".encode())
-        del self.queues[number]
-
-    def publish(self, subject, reply, body):
-        self.send(f"PUB {subject} {reply} {len(body)}\r\n".encode() + body + b"\r\n")
-
-    def run(self):
-        while True:
-            try:
-                self.read()
-            except OSError:
-                pass
-            while True:
-                time.sleep(0.2)
-                try:
-                    self.connect()
-                    break
-                except OSError:
-                    pass
-
-    def read(self):
-        while line := self.file.readline():
-            words = line.decode().split()
-            if words[0] == "PING":
-                self.send(b"PONG\r\n")
-            elif words[0] in ("MSG", "HMSG"):
-                length = int(words[-1])
-                body = self.file.read(length + 2)[:length]
-                header = b""
-                if words[0] == "HMSG":
-                    header, body = body[: int(words[-2])], body[int(words[-2]) :]
-                if answers := self.queues.get(words[2]):
-                    answers.put((words[1], header, body))
+    def environment(self):
+        [library] = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+        return {"LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": str(self.path), "FAKETIME_CACHE_DURATION": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
-class Path:
-    """The way of one worker to the server, which can be held up: nothing is lost, and all of it arrives late."""
+class Trouble:
+    """What was done to a worker or a server, and what followed."""
 
-    def __init__(self, port):
-        self.port = port
-        self.free = threading.Event()
-        self.free.set()
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = self.listener.getsockname()
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            worker, _ = self.listener.accept()
-            try:
-                server = socket.create_connection(("127.0.0.1", self.port))
-            except OSError:
-                worker.close()
-                continue
-            for ends in ((worker, server), (server, worker)):
-                threading.Thread(target=self.copy, args=ends, daemon=True).start()
-
-    def copy(self, source, target):
-        try:
-            while data := source.recv(65536):
-                self.free.wait()
-                target.sendall(data)
-        except OSError:
-            pass
-        for end in (source, target):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-
-class Caller:
-    """A program that sends one command and repeats it until it has a verdict."""
-
-    def __init__(self, nats, number, account, device, setpoint):
-        self.nats, self.id, self.account = nats, f"check-{number}", account
-        self.device, self.setpoint = device, setpoint
-        self.verdict = None
-        self.seconds = None
-
-    def run(self):
-        begun = time.monotonic()
-        self.verdict = self.ask()
-        self.seconds = time.monotonic() - begun
-
-    def ask(self):
-        change = {"temp": self.setpoint}
-        request = {"op": "set", "request": self.id, "account": self.account, "device": self.device, "change": change}
-        body = json.dumps(request).encode()
-        inbox = f"_INBOX.{self.id}.{random.getrandbits(64)}"
-        number, answers = self.nats.subscribe(inbox)
-        try:
-            for _ in range(HANG // 4):
-                self.nats.publish(f"mysa.fleet.set.{self.account}", inbox, body)
-                try:
-                    _, header, answer = answers.get(timeout=8)
-                except queue.Empty:
-                    continue
-                if header.startswith(b"NATS/1.0 503") or "retry" in (answer := json.loads(answer)):
-                    time.sleep(0.5)
-                    continue
-                return answer
-        finally:
-            self.nats.unsubscribe(number)
-        return None
+    def __init__(self, what, worker=None, owned=()):
+        self.what, self.worker, self.owned = what, worker, owned
+        self.begun = time.time()
+        self.ended = None
+        # Time to the next live state of each account, after the trouble or after it has had its effect.
+        self.returned = {}
 
 
 class Check:
-    def __init__(self, options, folder):
-        self.options, self.folder = options, folder
+    def __init__(self, options, folder, network):
+        self.options, self.folder, self.network = options, folder, network
         self.random = random.Random(options.seed)
         self.children = []
-        self.workers = {}
-        self.events = []
+        self.workers, self.servers, self.clocks = {}, {}, {}
         self.states = {}
         self.newest = {}
+        self.wrong = []
+        self.troubles = []
+        # Accounts whose next live state is awaited, and since when.
+        self.absent, self.since = set(), 0
         target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target"))
         self.mysa = str((target / ("release" if options.release else "debug") / "mysa").resolve())
         self.env = dict(os.environ, HOME=str(folder), XDG_CONFIG_HOME=f"{folder}/config", XDG_STATE_HOME=f"{folder}/state")
 
-    def start(self, *command, out, err):
+    def start(self, *command, out, err, clock=None):
+        env = self.env
+        if self.options.clocks and clock:
+            if clock not in self.clocks:
+                self.clocks[clock] = Clock(self.folder / f"{clock}.clock")
+            env = dict(env, **self.clocks[clock].environment())
         with open(self.folder / out, "ab") as stdout, open(self.folder / err, "ab") as stderr:
-            child = subprocess.Popen(command, stdout=stdout, stderr=stderr, cwd=self.folder, env=self.env)
+            child = subprocess.Popen(command, stdout=stdout, stderr=stderr, cwd=self.folder, env=env)
         self.children.append(child)
         return child
 
@@ -226,22 +132,34 @@ class Check:
             print(f"-- {log.name}", *log.read_text(errors="replace").splitlines()[-15:], sep="\n", file=sys.stderr)
 
     def worker(self, name):
-        arguments = ["--ca", "ca.pem", "--connect-to", self.cloud["address"], "fleet", "worker"]
-        host, port = self.paths[name].address
-        arguments += ["--nats", f"nats://{host}:{port}", "--worker", name, "--accounts", f"{name}.toml"]
+        cloud = self.network.address(name, ways.CLOUD, int(self.cloud["address"].rsplit(":", 1)[1]))
+        arguments = ["--ca", "ca.pem", "--connect-to", cloud, "fleet", "worker"]
+        servers = [f"nats://{self.network.address(name, ways.NATS, port)}" for port in self.ports.values()]
+        arguments += ["--nats", ",".join(servers), "--replicas", str(len(servers))]
+        arguments += ["--worker", name, "--accounts", f"{name}.toml"]
         arguments += ["--control", f"{name}.sock", "--start-rate", START_RATE, "--settle", str(SETTLE)]
         arguments += ["--lease", str(self.options.lease)]
         # Its states are read from NATS.
-        self.workers[name] = self.start(self.mysa, *arguments, out=os.devnull, err=f"{name}.log")
+        self.workers[name] = self.start(self.mysa, *arguments, out=os.devnull, err=f"{name}.log", clock=name)
 
-    def server(self):
-        arguments = ["-js", "-sd", "js", "-a", "127.0.0.1", "-p", str(self.port)]
-        self.nats_server = self.start("/usr/sbin/nats-server", *arguments, out="nats.log", err="nats.log")
+    def server(self, name):
+        arguments = ["-js", "-sd", f"js-{name}", "-a", "127.0.0.1", "-p", str(self.ports[name]), "-n", name]
+        if self.options.cluster:
+            routes = ",".join(f"nats://127.0.0.1:{port}" for port in self.routes.values())
+            arguments += ["--cluster_name", "check", "--cluster", f"nats://127.0.0.1:{self.routes[name]}", "--routes", routes, "--no_advertise"]
+        log = self.folder / f"{name}.log"
+        before = log.read_text().count("Server is ready") if log.exists() else 0
+        # A program in Go asks the kernel for the time and not the C library. The emulator asks the library.
+        emulator = [f"qemu-{platform.machine()}", "-U", "LD_PRELOAD"] if self.options.clocks else []
+        self.servers[name] = self.start(*emulator, "/usr/sbin/nats-server", *arguments, out=f"{name}.log", err=f"{name}.log", clock="server")
+        self.wait_for(f"the server {name}", lambda: log.read_text().count("Server is ready") > before)
 
     def prepare(self):
-        self.port = free_port()
-        self.paths = {name: Path(self.port) for name in WORKERS}
-        self.server()
+        names = ["n1", "n2", "n3"] if self.options.cluster else ["n1"]
+        self.ports = {name: free_port() for name in names}
+        self.routes = {name: free_port() for name in names}
+        for name in names:
+            self.server(name)
         accounts = ["--accounts", str(self.options.accounts)]
         self.start(self.mysa, "sim", "--listen", "127.0.0.1:0", "--ca", "ca.pem", "--json", *accounts, out="cloud", err="cloud.log")
         self.cloud = self.wait_for("the cloud", lambda: json.loads((self.folder / "cloud").read_text() or "null"))
@@ -258,8 +176,8 @@ class Check:
                 text += f'[[account]]\nname = "{account}"\nemail = "{known["email"]}"\npassword-file = "password"\n'
             (self.folder / f"{name}.toml").write_text(text)
             os.chmod(self.folder / f"{name}.toml", 0o600)
-        self.wait_for("NATS", lambda: "Server is ready" in (self.folder / "nats.log").read_text())
-        self.nats = Nats(self.port)
+        self.nats = Nats(list(self.ports.values()))
+        self.wait_for("JetStream", lambda: (answer := self.nats.ask("$JS.API.INFO")) and b'"error"' not in answer[1])
         _, self.published = self.nats.subscribe("mysa.fleet.event.>")
         threading.Thread(target=self.follow, daemon=True).start()
 
@@ -269,9 +187,12 @@ class Check:
             _, _, body = self.published.get()
             event = json.loads(body)
             if event.get("event") == "device" and event.get("link") == "live":
-                account, owner = event["account"], event["owner"]
-                self.states.setdefault((account, owner), time.time())
+                account, owner, now = event["account"], event["owner"], time.time()
+                self.states.setdefault((account, owner), now)
                 self.newest[account] = max(owner, self.newest.get(account, 0))
+                if account in self.absent:
+                    self.troubles[-1].returned[account] = now - self.since
+                    self.absent.discard(account)
 
     def owner(self, account):
         """The newest owner of an account that has shown a live state; 0 if none has."""
@@ -304,11 +225,19 @@ class Check:
     def all_live(self):
         return all(self.owner(account) for account in self.accounts)
 
+    def await_live(self, accounts):
+        """Waits until each of these accounts shows a live state again."""
+        self.since, self.absent = time.time(), set(accounts)
+        self.wait_for("live states", lambda: not self.absent)
+
     def commands(self, until):
         """Sends commands until an event is set, each to a thermostat of its own."""
         homes = list(self.accounts)
         targets = [(home, place) for home in homes for place in range(PLACES)]
         self.random.shuffle(targets)
+        # So that there are commands until the end.
+        leases = sum(2 * LEASES.get(kind, 1) for kind in self.options.kinds) + 1
+        pause = max(1 / MOST_COMMANDS, leases * (self.options.lease + 2 * SETTLE) / len(targets))
         self.callers, threads = [], []
         for number, (home, place) in enumerate(targets):
             device = self.accounts[home]["devices"][place]
@@ -316,50 +245,150 @@ class Check:
             self.callers.append(caller)
             threads.append(threading.Thread(target=caller.run, daemon=True))
             threads[-1].start()
-            if until.wait(1 / COMMANDS_PER_SECOND):
+            if until.wait(pause):
                 break
         for thread in threads:
             thread.join(HANG)
 
-    def disturb(self):
-        self.disturbances = []
-        victims = self.random.sample(WORKERS, len(WORKERS))
-        for kind, name in zip(("kill", "drain", "stop", "cut off"), victims + victims[:1]):
-            owned = self.owned_by(name)
-            before = time.time()
-            print(f"{kind} {name}, which owns {len(owned)} accounts", flush=True)
-            self.disturbances.append((kind, name, before, owned))
-            child, path = self.workers[name], self.paths[name]
-            begin, end = {
-                "kill": (child.kill, None),
-                "drain": (child.terminate, None),
-                "stop": (lambda: child.send_signal(signal.SIGSTOP), lambda: child.send_signal(signal.SIGCONT)),
-                "cut off": (path.free.clear, path.free.set),
-            }[kind]
-            begin()
-            # Another owner shows each account live, and only then the next worker is disturbed.
-            self.wait_for(
-                f"owners after {kind}",
-                lambda: all(self.owner(account) > owner for account, owner in owned.items()),
-            )
-            if end:
-                # It goes on after its lease for certain, with all that it had in hand.
-                time.sleep(max(0, before + self.options.lease + 5 - time.time()))
-                end()
-            else:
-                child.wait()
-                self.worker(name)
+    def victim(self):
+        """The worker with the most accounts, and these with their owners."""
+        owned = {name: {account: owner for account, owner in self.owned_by(name).items() if owner == self.owner(account)} for name in WORKERS}
+        name = max(WORKERS, key=lambda name: len(owned[name]))
+        return name, owned[name]
+
+    def trouble(self, what, worker=None, owned=()):
+        counted = f", which owns {len(owned)} accounts" if worker else ""
+        print(f"{what}{' of ' + worker if worker else ''}{counted}", flush=True)
+        self.troubles.append(Trouble(what, worker, owned))
+        return self.troubles[-1]
+
+    def hold(self, trouble):
+        """Waits until a lease that was renewed last before the trouble is over for certain."""
+        time.sleep(max(0, trouble.begun + self.options.lease + 5 - time.time()))
+
+    def await_owners(self, trouble):
+        """Waits until another owner shows each account live."""
+        taken = lambda: all(self.owner(account) > owner for account, owner in trouble.owned.items())
+        self.wait_for(f"owners after {trouble.what}", taken)
+
+    def kill(self, how=signal.SIGKILL):
+        name, owned = self.victim()
+        trouble = self.trouble(how.name, name, owned)
+        self.workers[name].send_signal(how)
+        self.await_owners(trouble)
+        self.workers[name].wait()
+        self.worker(name)
+
+    def drain(self):
+        self.kill(signal.SIGTERM)
+
+    def stop(self):
+        name, owned = self.victim()
+        trouble = self.trouble("SIGSTOP", name, owned)
+        self.workers[name].send_signal(signal.SIGSTOP)
+        self.await_owners(trouble)
+        self.hold(trouble)
+        # It goes on after its lease, with all that it had in hand.
+        self.workers[name].send_signal(signal.SIGCONT)
+
+    def cut(self, *sides):
+        name, owned = self.victim()
+        trouble = self.trouble(f"loss of the network to {' and '.join(sides)}", name, owned)
+        lost = self.network.lost() if self.options.namespaces else 0
+        for side in sides:
+            self.network.cut(name, side)
+        if ways.NATS in sides:
+            self.await_owners(trouble)
+        self.hold(trouble)
+        if self.options.namespaces:
+            lost = self.network.lost() - lost
+            print(f"  {lost} packets were lost")
+            if lost == 0:
+                self.wrong.append(f"{trouble.what}: no packet was lost")
+        for side in sides:
+            self.network.heal(name, side)
+        trouble.ended = time.time()
+        if ways.NATS not in sides:
+            self.await_live(owned)
+        # It has a session again, or it never lost it.
+        self.wait_for("a worker that is back", lambda: self.has_session(name))
+
+    def has_session(self, name):
+        lines = (self.folder / f"{name}.log").read_text().splitlines()
+        changes = [line for line in lines if re.search(r"fleet: session (over|\w+ begun)", line)]
+        return bool(changes) and "begun" in changes[-1]
+
+    def nats_side(self):
+        self.cut(ways.NATS)
+
+    def cloud_side(self):
+        self.cut(ways.CLOUD)
+
+    def both_sides(self):
+        self.cut(ways.NATS, ways.CLOUD)
+
+    def kept(self, trouble, claims):
+        """Counts the accounts that have another owner than before."""
+        moved = sum(claims[account] != revision for account, revision in self.claims().items())
+        print(f"  {moved} accounts have another owner after it", flush=True)
+        return moved
+
+    def restart(self, name, what):
         claims = self.settled()
-        print("kill the server", flush=True)
-        self.nats_server.kill()
-        self.nats_server.wait()
+        trouble = self.trouble(what)
+        self.servers[name].kill()
+        self.servers[name].wait()
         time.sleep(2)
-        self.server()
-        self.wait_for("the server", lambda: (self.folder / "nats.log").read_text().count("Server is ready") == 2)
+        self.server(name)
+        return trouble, claims
+
+    def server_restart(self):
+        trouble, claims = self.restart("n1", "SIGKILL of the server")
         # Each worker renews its lease in this time, or has lost it.
         time.sleep(self.options.lease)
-        moved = sum(claims[account] != revision for account, revision in self.claims().items())
-        print(f"after a restart of the server, {moved} accounts have another owner")
+        trouble.ended = time.time()
+        self.kept(trouble, claims)
+
+    def stream(self, bucket):
+        answer = self.nats.ask(f"$JS.API.STREAM.INFO.KV_mysa-fleet-{bucket}")
+        return json.loads(answer[1]).get("cluster", {}) if answer else {}
+
+    def has_replicas(self, bucket):
+        replicas = self.stream(bucket).get("replicas", [])
+        return len(replicas) == 2 and all(replica.get("current") and not replica.get("offline") for replica in replicas)
+
+    def leader(self):
+        for bucket in ("claims", "workers"):
+            self.wait_for(f"replicas of {bucket}", lambda: self.has_replicas(bucket))
+            leader = self.wait_for("a leader", lambda: self.stream(bucket).get("leader"))
+            trouble, claims = self.restart(leader, f"SIGKILL of the leader of the {bucket}")
+            self.await_live(self.accounts)
+            time.sleep(self.options.lease)
+            trouble.ended = time.time()
+            if self.kept(trouble, claims):
+                self.wrong.append(f"{trouble.what}: the loss of a leader moved accounts")
+            self.wait_for(f"replicas of {bucket}", lambda: self.has_replicas(bucket))
+            if self.wait_for("a leader", lambda: self.stream(bucket).get("leader")) == leader:
+                print(f"  {leader} leads again")
+
+    def steps(self, clock, what, worker=None, owned=()):
+        claims = self.settled()
+        for offset in (3_600, -3_600, 0):
+            trouble = self.trouble(f"{what} at {offset:+} s", worker, owned)
+            self.clocks[clock].step(offset)
+            self.hold(trouble)
+            self.await_live(self.accounts)
+            trouble.ended = time.time()
+            if self.kept(trouble, claims):
+                self.wrong.append(f"{trouble.what}: a step of a wall clock moved accounts")
+
+    def worker_clock(self):
+        self.settled()
+        name, owned = self.victim()
+        self.steps(name, "clock", name, owned)
+
+    def server_clock(self):
+        self.steps("server", "clock of the server")
 
     def run(self):
         self.prepare()
@@ -374,9 +403,8 @@ class Check:
         over = threading.Event()
         commands = threading.Thread(target=self.commands, args=(over,))
         commands.start()
-        begun = time.monotonic()
-        self.disturb()
-        over.wait(max(0, 60 - (time.monotonic() - begun)))
+        for kind in self.options.kinds:
+            KINDS[kind](self)
         over.set()
         commands.join()
         self.wait_for("one owner for each", lambda: sum(len(self.owned_by(name)) for name in WORKERS) == len(self.accounts))
@@ -389,10 +417,9 @@ class Check:
         return self.judge(repeats, {device["id"]: device for device in devices})
 
     def judge(self, repeats, devices):
-        wrong = []
+        wrong = self.wrong
         account_of, opened, closed, delivered = {}, collections.defaultdict(list), {}, collections.defaultdict(list)
-        sent = collections.Counter()
-        home = {device: name for name, known in self.accounts.items() for device in known["devices"]}
+        sent = collections.defaultdict(list)
         email = {known["email"]: name for name, known in self.accounts.items()}
         expected = late = 0
         for line in (self.folder / "wire").read_text().splitlines():
@@ -419,7 +446,7 @@ class Check:
                 if payload.get("MsgType") in REPORTS:
                     late += conn < newest
                     continue
-                sent[event["topic"].split("/")[3]] += 1
+                sent[event["topic"].split("/")[3]].append(at)
                 if conn < newest:
                     wrong.append(f"{account}: connection {conn} wrote after connection {newest} was open: {line[:300]}")
         verdicts = collections.Counter()
@@ -428,37 +455,73 @@ class Check:
             if first is None or repeat is None:
                 wrong.append(f"{caller.id}: no verdict")
                 continue
-            verdicts[first["verdict"] + (" (owner lost)" if "owner lost" in first["message"] else "")] += 1
+            verdicts[verdict(first)] += 1
             if (first["verdict"], first.get("owner")) != (repeat["verdict"], repeat.get("owner")):
                 wrong.append(f"{caller.id}: two verdicts: {first} {repeat}")
-            if sent[caller.device] > 1:
-                wrong.append(f"{caller.id}: sent {sent[caller.device]} times: {first}")
+            writes = sent.get(caller.device, [])
+            if len(writes) > 1:
+                wrong.append(f"{caller.id}: sent {len(writes)} times: {first}")
+            if writes and writes[-1] > caller.decided + RECALL:
+                wrong.append(f"{caller.id}: arrived {writes[-1] - caller.decided:.1f} s after its verdict: {first}")
             holds = devices[caller.device]["setpoint_c"] == caller.setpoint
             if first["verdict"] == "confirmed" and not holds:
                 wrong.append(f"{caller.id}: confirmed, and the thermostat holds another value: {first}")
-            if first["verdict"] in ("refused", "expired") and (holds or sent[caller.device]):
+            if first["verdict"] in ("refused", "expired") and (holds or writes):
                 wrong.append(f"{caller.id}: {first['verdict']}, and it was sent: {first}")
         if not sent or not verdicts["confirmed"]:
             wrong.append("no command reached a thermostat")
-        print(f"{len(repeats)} commands: " + ", ".join(f"{count} {name}" for name, count in sorted(verdicts.items())))
-        print(f"time to the verdict: {spread([caller.seconds for caller in self.callers if caller.seconds])}")
-        for kind, name, before, owned in self.disturbances:
+        print(f"{len(repeats)} commands: {counts(verdicts)}")
+        print(f"time to the verdict: {spread([caller.seconds for caller in self.callers if caller.decided])}")
+        for trouble in self.troubles:
             took, gaps = [], []
-            for account, owner in owned.items():
-                live = [at for (of, by), at in self.states.items() if of == account and by > owner and at > before]
-                took.append(min(live) - before)
-                after = [at for at, conn in opened[account] if at > before]
+            for account, owner in trouble.owned.items() if trouble.owned else ():
+                live = [at for (of, by), at in self.states.items() if of == account and by > owner and at > trouble.begun]
+                if trouble.returned or not live:
+                    continue
+                took.append(min(live) - trouble.begun)
+                after = [at for at, conn in opened[account] if at > trouble.begun]
                 reports = sorted(at for device in self.accounts[account]["devices"] for at in delivered[device])
-                earlier = [at for at in reports if at <= (before if kind != "drain" else after[0])]
+                earlier = [at for at in reports if at <= (trouble.begun if trouble.what != "SIGTERM" else after[0])]
                 later = [at for at in reports if after and at >= after[0]]
                 if earlier and later:
                     gaps.append(later[0] - earlier[-1])
-            print(f"{kind} {name}, {len(owned)} accounts: live with the next owner after {spread(took)}; without reports for {spread(gaps)}")
+            print(f"{trouble.what}{' of ' + trouble.worker if trouble.worker else ''}:", end="")
+            if took:
+                print(f" {len(took)} accounts, live with the next owner after {spread(took)}; without reports for {spread(gaps)}", end="")
+            elif trouble.returned:
+                print(f" {len(trouble.returned)} accounts, live after it within {spread(list(trouble.returned.values()))}", end="")
+            if trouble.ended:
+                asked = [caller for caller in self.callers if trouble.begun <= caller.begun <= trouble.ended]
+                during = collections.Counter(verdict(caller.verdict) for caller in asked if caller.verdict)
+                print(f"; commands meanwhile: {counts(during)}", end="")
+            print()
         for text in wrong[:20]:
             print(f"WRONG: {text}")
         print(f"{late} requests for reports after the next owner had connected")
         print(f"{len(wrong)} violations; {expected} events at the cloud, {len(account_of)} connections")
         return not wrong
+
+
+KINDS = {
+    "kill": Check.kill,
+    "drain": Check.drain,
+    "stop": Check.stop,
+    "nats": Check.nats_side,
+    "cloud": Check.cloud_side,
+    "both": Check.both_sides,
+    "server": Check.server_restart,
+    "leader": Check.leader,
+    "worker-clock": Check.worker_clock,
+    "server-clock": Check.server_clock,
+}
+
+
+def verdict(answer):
+    return answer["verdict"] + (" (owner lost)" if "owner lost" in answer["message"] else "")
+
+
+def counts(verdicts):
+    return ", ".join(f"{count} {name}" for name, count in sorted(verdicts.items())) or "none"
 
 
 def spread(seconds):
@@ -475,22 +538,59 @@ def free_port():
         return free.getsockname()[1]
 
 
-def main():
+def arguments():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("kinds", metavar="KIND", nargs="*", help="kinds of trouble, in this order [default: each that the other options permit]")
     parser.add_argument("--accounts", type=int, default=30)
-    parser.add_argument("--lease", type=int, default=10, help="seconds")
+    parser.add_argument("--lease", type=int, help="seconds [default: 10; 30 with --cluster or --clocks]")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--cluster", action="store_true", help="three servers, and three copies of each bucket")
+    parser.add_argument("--clocks", action="store_true", help="wall clocks that can be stepped")
+    parser.add_argument("--without-namespaces", dest="namespaces", action="store_false", help="cut ways to NATS by a proxy")
     parser.add_argument("--release", action="store_true", help="build with --release")
     parser.add_argument("--keep", action="store_true", help="keep the folder with the logs")
     options = parser.parse_args()
-    if not os.path.exists("/usr/sbin/nats-server"):
-        sys.exit("workers.py: needs nats-server (apt-get install nats-server)")
+    # A cluster elects a leader within ten seconds, and an emulated server is slow.
+    options.lease = options.lease or (30 if options.cluster or options.clocks else 10)
+    possible = {
+        "server": not options.cluster,
+        "leader": options.cluster,
+        "worker-clock": options.clocks,
+        "server-clock": options.clocks,
+        # A proxy has taken what it holds, so a command that is aborted would arrive all the same.
+        "cloud": options.namespaces,
+        "both": options.namespaces,
+    }
+    for kind in options.kinds:
+        if kind not in KINDS:
+            parser.error(f"unknown kind of trouble: {kind}; expected {', '.join(KINDS)}")
+        if not possible.get(kind, True):
+            parser.error(f"{kind} is not possible with these options")
+    options.kinds = options.kinds or [kind for kind in KINDS if possible.get(kind, True)]
+    needed = {"/usr/sbin/nats-server": "nats-server"}
+    if options.clocks:
+        needed |= {"/usr/lib/*/faketime/libfaketimeMT.so.1": "faketime", f"/usr/bin/qemu-{platform.machine()}": "qemu-user"}
+    for path, package in needed.items():
+        if not glob.glob(path):
+            sys.exit(f"workers.py: needs {path} (apt-get install {package})")
+    return options
+
+
+def main():
+    options = arguments()
     os.chdir(pathlib.Path(__file__).resolve().parent.parent.parent)
     profile = ["--release"] if options.release else []
     subprocess.run(["cargo", "build", "--quiet", "--locked", "-p", "mysa-cli", *profile], check=True)
-    print(f"seed {options.seed}, lease {options.lease} s", flush=True)
+    try:
+        network = ways.Namespace(WORKERS) if options.namespaces else ways.Proxies()
+    except ways.Unavailable as error:
+        sys.exit(
+            f"workers.py: no network namespace: {error}. Run it as root, or where users may have namespaces, with nft "
+            "and ip (apt-get install nftables iproute2), or with --without-namespaces, by which no packet is lost"
+        )
+    print(f"seed {options.seed}, lease {options.lease} s, {', '.join(options.kinds)}", flush=True)
     folder = pathlib.Path(tempfile.mkdtemp())
-    check = Check(options, folder)
+    check = Check(options, folder, network)
     try:
         passed = check.run()
     finally:
