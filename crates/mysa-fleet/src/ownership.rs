@@ -265,8 +265,11 @@ impl Worker {
     }
 
     fn has_room(&self) -> bool {
-        let held = self.held + self.claims_in_flight;
-        held < usize::try_from(self.settings.capacity).unwrap_or(usize::MAX)
+        self.is_within_capacity(self.held + self.claims_in_flight + 1)
+    }
+
+    fn is_within_capacity(&self, accounts: usize) -> bool {
+        accounts <= usize::try_from(self.settings.capacity).unwrap_or(usize::MAX)
     }
 
     pub(crate) fn consider_all(&mut self) {
@@ -428,7 +431,8 @@ impl Worker {
         let registered = account.registered;
         let id = account.id.clone();
         self.event(Event::Claimed { account: id, owner: token });
-        if self.draining || !registered {
+        // Claims whose answers were lost do not count until the watch shows them, so there may be too many then.
+        if self.draining || !registered || !self.is_within_capacity(self.held) {
             return self.release(index);
         }
         self.starts.push_back((index, token));

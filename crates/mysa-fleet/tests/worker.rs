@@ -227,6 +227,33 @@ fn a_full_worker_takes_no_more() {
     assert_eq!(harness.owners().len(), 9, "three each; one account has no owner");
 }
 
+/// Claims that were written without an answer are not counted before the watch shows them.
+#[test]
+fn a_worker_gives_back_what_it_owns_beyond_its_capacity() {
+    let mut settings = Settings::default();
+    settings.capacity = 3;
+    settings.starts_per_second = 100.0;
+    let mut harness = Harness::with(settings, 1, 0);
+    for number in 0..9 {
+        harness.register(&format!("a{number}"), true);
+    }
+    let claimed = |harness: &Harness| {
+        let claims = harness.store.iter().filter(|((bucket, _), _)| *bucket == Bucket::Claims);
+        claims.filter(|(_, entry)| entry.value.is_some()).count()
+    };
+    let node = &mut harness.nodes[0];
+    (node.loses_answers, node.sees_no_claims) = (true, true);
+    harness.run(15);
+    assert!(claimed(&harness) > 3, "too many, of which the worker does not know");
+    let node = &mut harness.nodes[0];
+    (node.loses_answers, node.sees_no_claims) = (false, false);
+    for _ in 0..30 {
+        harness.run(1);
+        assert!(harness.owners().len() <= 3);
+    }
+    assert_eq!((harness.owners().len(), claimed(&harness)), (3, 3));
+}
+
 #[test]
 fn a_command_is_sent_once_and_repeats_get_its_verdict() {
     let mut harness = Harness::new(2, 2);

@@ -27,6 +27,8 @@ pub(crate) struct Node {
     pub(crate) cut_off: bool,
     /// Operations of it are carried out, and have no answer.
     pub(crate) loses_answers: bool,
+    /// Claims that it watches wait.
+    pub(crate) sees_no_claims: bool,
     /// Its client does not answer commands.
     pub(crate) silent: bool,
     running: BTreeMap<AccountId, Revision>,
@@ -102,6 +104,7 @@ impl Harness {
             stopped: false,
             cut_off: false,
             loses_answers: false,
+            sees_no_claims: false,
             silent: false,
             running: BTreeMap::new(),
             inbox: Vec::new(),
@@ -253,11 +256,16 @@ impl Harness {
         let now = self.now();
         let node = &mut self.nodes[number];
         let (Some(worker), false) = (&mut node.worker, node.stopped) else { return false };
-        if !node.cut_off && !node.inbox.is_empty() {
-            for (bucket, entry) in node.inbox.drain(..) {
-                worker.handle_entry(bucket, &entry, now);
+        if !node.cut_off {
+            let is_shown =
+                |(bucket, _): &mut (Bucket, Entry)| !(node.sees_no_claims && *bucket == Bucket::Claims);
+            let shown: Vec<_> = node.inbox.extract_if(.., is_shown).collect();
+            for (bucket, entry) in &shown {
+                worker.handle_entry(*bucket, entry, now);
             }
-            return true;
+            if !shown.is_empty() {
+                return true;
+            }
         }
         let Some(output) = worker.poll_output() else {
             let is_due = worker.poll_timeout().is_some_and(|at| at <= now.mono);
