@@ -41,8 +41,9 @@ pub(crate) async fn run(terminal: &Terminal, args: &Sim, ca_out: Option<&Path>) 
     let authority = certificate.authority_pem().map(str::to_owned);
     let accounts = spec.accounts.clone();
     let mut limits = Limits::default();
-    // Each account has a WebSocket, a second one while that is replaced, and a few pooled HTTP connections.
-    limits.connections = limits.connections.max(accounts.len().saturating_mul(8));
+    // Each account has a WebSocket, a second one while that is replaced, and a few pooled HTTP connections. A process that is
+    // stopped or cut off leaves as many open while another one serves its accounts.
+    limits.connections = limits.connections.max(accounts.len().saturating_mul(16));
     raise_open_files();
     let server = Server::start_with(args.listen, certificate, spec, args.seed, args.speed, limits).await;
     let mut server = server.map_err(|error| match error {
