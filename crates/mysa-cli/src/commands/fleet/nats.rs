@@ -85,9 +85,9 @@ impl Nats {
         let (opened, connections) = watch::channel(0_u64);
         let refused = Arc::new(Mutex::new(None));
         let kept = Arc::clone(&refused);
-        let options_of_all =
+        let mut connect =
             ConnectOptions::new().name("mysa fleet").custom_inbox_prefix(inbox).ping_interval(PING_INTERVAL);
-        let mut connect = options_of_all.event_callback(move |event| {
+        connect = connect.event_callback(move |event| {
             match event {
                 Event::Connected => opened.send_modify(|count| *count += 1),
                 Event::ServerError(error) => {
