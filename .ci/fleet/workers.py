@@ -15,7 +15,8 @@ Then reads what arrived at the cloud (its list of events) and what the callers w
 
   - a connection of an account sends no command after the next owner of the account has connected;
   - every command gets one verdict, and a repeat gets the same one;
-  - no command reaches the broker more than once, or after its verdict, and the thermostat agrees with the verdict;
+  - a command is sent by one owner alone, before its verdict and as often as its client may: see `judge_writes`;
+  - the thermostat agrees with the verdict;
   - in the end every account has one owner again; steps of a clock and the loss of a leader move none.
 
 Prints how long accounts were without reports. Requires nats-server, and nft and ip for the network; --clocks requires faketime
@@ -60,6 +61,9 @@ REPORTS = (6, 7, 11)
 HANG = 1800
 # Time before a verdict in which bytes that were sent cannot be recalled, in seconds.
 RECALL = 2
+# Messages of one command, each with an id of its own: the first, and Settings::command_repeats of mysa-session.
+MESSAGES = 1 + 3
+STRUCTURED = "the structured service"
 
 
 class Clock:
@@ -416,6 +420,33 @@ class Check:
             self.workers[name].wait()
         return self.judge(repeats, {device["id"]: device for device in devices})
 
+    def judge_writes(self, caller, writes, again):
+        """Judges the writes of one command, and counts those that its client may send again while it is undecided.
+
+        A message that the broker has not acknowledged is sent again on its connection, with the same bytes; after a loss of
+        packets, all copies arrive together. One that no thermostat has answered is sent again with a new id, a few times. If MQTT
+        fails, the structured service takes the command once. All of that ends with the verdict and with the owner.
+        """
+        wrong = lambda text: self.wrong.append(f"{caller.id}: {text}: {caller.verdict} {writes}")
+        messages = list(dict.fromkeys((way, message) for _, way, message in writes))
+        ids = [message for way, message in messages if way != STRUCTURED]
+        if len(ids) != len(set(ids)):
+            wrong("one message came by two connections")
+        if len(ids) > MESSAGES or len(messages) - len(ids) > 1:
+            wrong(f"sent as {len(messages)} messages")
+        ways = [way for _, way, _ in writes]
+        if STRUCTURED in ways and set(ways[ways.index(STRUCTURED) :]) != {STRUCTURED}:
+            wrong("sent by MQTT after the structured service")
+        if writes and (after := writes[-1][0] - caller.decided) > RECALL:
+            wrong(f"arrived {after:.1f} s after its verdict")
+        owner = caller.verdict.get("owner")
+        next_owners = [at for (account, other), at in self.states.items() if account == caller.account and owner and other > owner]
+        if writes and next_owners and writes[-1][0] > min(next_owners):
+            wrong("arrived after the next owner was live")
+        again["the same message"] += len(writes) - len(messages)
+        again["with a new id"] += max(0, len(ids) - 1)
+        again[f"by {STRUCTURED}"] += len(messages) - len(ids) if ids else 0
+
     def judge(self, repeats, devices):
         wrong = self.wrong
         account_of, opened, closed, delivered = {}, collections.defaultdict(list), {}, collections.defaultdict(list)
@@ -446,10 +477,12 @@ class Check:
                 if payload.get("MsgType") in REPORTS:
                     late += conn < newest
                     continue
-                sent[event["topic"].split("/")[3]].append(at)
+                sent[event["topic"].split("/")[3]].append((at, conn, event["payload"]))
                 if conn < newest:
                     wrong.append(f"{account}: connection {conn} wrote after connection {newest} was open: {line[:300]}")
-        verdicts = collections.Counter()
+            elif kind == "command" and event["origin"] != "mqtt":
+                sent[event["device"]].append((at - event["at_s"] + event["taken_at_s"], STRUCTURED, event["request"]))
+        verdicts, again = collections.Counter(), collections.Counter()
         for caller, repeat in repeats:
             first = caller.verdict
             if first is None or repeat is None:
@@ -458,11 +491,8 @@ class Check:
             verdicts[verdict(first)] += 1
             if (first["verdict"], first.get("owner")) != (repeat["verdict"], repeat.get("owner")):
                 wrong.append(f"{caller.id}: two verdicts: {first} {repeat}")
-            writes = sent.get(caller.device, [])
-            if len(writes) > 1:
-                wrong.append(f"{caller.id}: sent {len(writes)} times: {first}")
-            if writes and writes[-1] > caller.decided + RECALL:
-                wrong.append(f"{caller.id}: arrived {writes[-1] - caller.decided:.1f} s after its verdict: {first}")
+            writes = sorted(sent.get(caller.device, []), key=lambda write: write[0])
+            self.judge_writes(caller, writes, again)
             holds = devices[caller.device]["setpoint_c"] == caller.setpoint
             if first["verdict"] == "confirmed" and not holds:
                 wrong.append(f"{caller.id}: confirmed, and the thermostat holds another value: {first}")
@@ -471,6 +501,7 @@ class Check:
         if not sent or not verdicts["confirmed"]:
             wrong.append("no command reached a thermostat")
         print(f"{len(repeats)} commands: {counts(verdicts)}")
+        print(f"sent again while undecided: {counts(again)}")
         print(f"time to the verdict: {spread([caller.seconds for caller in self.callers if caller.decided])}")
         for trouble in self.troubles:
             took, gaps = [], []
