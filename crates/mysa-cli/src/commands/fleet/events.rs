@@ -1,6 +1,7 @@
 //! Events of a fleet on several machines: a stream at NATS with the latest state of each thermostat.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use async_nats::jetstream::context::Context;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType, Stream};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::nats::{Nats, Role, token};
 use super::store;
@@ -32,7 +33,21 @@ pub(super) struct Publisher {
 struct Queue {
     /// Newest event of each subject.
     waiting: BTreeMap<String, Event>,
+    /// Subject of the event that was taken last.
+    last: String,
     is_closed: bool,
+}
+
+impl Queue {
+    /// Takes the next event of a subject of which none is on its way. The subjects take turns, so that a state that changes often
+    /// does not hold up the others.
+    fn next(&mut self, on_their_way: &HashSet<String>) -> Option<(String, Event)> {
+        let later = self.waiting.range::<str, _>((Bound::Excluded(&*self.last), Bound::Unbounded));
+        let others = self.waiting.range::<str, _>((Bound::Unbounded, Bound::Included(&*self.last)));
+        let (subject, _) = later.chain(others).find(|(subject, _)| !on_their_way.contains(*subject))?;
+        self.last.clone_from(subject);
+        self.waiting.remove_entry(&self.last)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -139,9 +154,12 @@ impl Publisher {
         let context = jetstream::new(self.nats.client.clone());
         let mut sent = FuturesUnordered::new();
         let mut subjects = HashSet::new();
+        // One pause for all that fail together, as they do when the stream loses its leader.
+        let mut resume_at = Instant::now();
         loop {
             // What the client of NATS keeps for a later connection could replace the events of the next owner.
-            while self.nats.is_connected()
+            while resume_at <= Instant::now()
+                && self.nats.is_connected()
                 && sent.len() < MAX_SENT
                 && let Some((subject, event)) = self.next(&subjects)
             {
@@ -155,29 +173,23 @@ impl Publisher {
             if is_closed && sent.is_empty() && (is_empty || !self.nats.is_connected()) {
                 return;
             }
-            let failed = tokio::select! {
+            tokio::select! {
                 Some((subject, event, is_stored)) = sent.next() => {
                     subjects.remove(&subject);
                     if !is_stored {
                         self.lock().waiting.entry(subject).or_insert(event);
+                        resume_at = Instant::now() + PAUSE;
                     }
-                    !is_stored
                 }
-                () = self.wake.notified() => false,
+                () = self.wake.notified() => {}
                 // The connection may be back.
-                () = sleep(PAUSE) => false,
-            };
-            if failed {
-                sleep(PAUSE).await;
+                () = sleep(PAUSE) => {}
             }
         }
     }
 
-    /// Takes the next event of a subject of which none is on its way.
     fn next(&self, on_their_way: &HashSet<String>) -> Option<(String, Event)> {
-        let mut queue = self.lock();
-        let subject = queue.waiting.keys().find(|subject| !on_their_way.contains(*subject))?.clone();
-        queue.waiting.remove_entry(&subject)
+        self.lock().next(on_their_way)
     }
 
     /// Forgets the events of accounts that this worker does not own any more.
@@ -255,6 +267,29 @@ fn is_current(owners: &mut HashMap<String, i64>, line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn subjects_take_turns() {
+        let mut queue = Queue::default();
+        let put = |queue: &mut Queue, subject: &str| {
+            queue.waiting.insert(subject.into(), Event { line: "{}".into(), owner: None })
+        };
+        for subject in ["a", "b", "c"] {
+            put(&mut queue, subject);
+        }
+        let mut on_their_way = HashSet::from(["b".to_owned()]);
+        let mut taken = String::new();
+        for _ in 0..4 {
+            let (subject, _) = queue.next(&on_their_way).unwrap();
+            taken += &subject;
+            // It changes all the time.
+            put(&mut queue, &subject);
+        }
+        assert_eq!(taken, "acac");
+        on_their_way.clear();
+        assert_eq!(queue.next(&on_their_way).unwrap().0, "a");
+        assert_eq!(queue.next(&on_their_way).unwrap().0, "b");
+    }
 
     #[test]
     fn an_event_of_an_earlier_owner_is_not_shown() {
