@@ -20,6 +20,10 @@ pub(crate) trait Packet {
 pub(crate) trait Sink {
     fn put(&mut self, bytes: &[u8]);
 
+    /// Like [`put`](Self::put), for fields that are usually 16 to 32 bytes long, as topics are: two stores that overlap cost
+    /// less than a call of `memcpy`.
+    fn put_short(&mut self, bytes: &[u8]);
+
     /// A constant length becomes a plain store.
     #[inline(always)]
     fn put_array<const N: usize>(&mut self, bytes: [u8; N]) {
@@ -32,6 +36,21 @@ impl Sink for Vec<u8> {
     fn put(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
     }
+
+    #[inline(always)]
+    fn put_short(&mut self, bytes: &[u8]) {
+        let Some((front, back)) = overlapping(bytes) else { return self.put(bytes) };
+        let end = self.len() + bytes.len();
+        self.extend_from_slice(front);
+        self.truncate(end - back.len());
+        self.extend_from_slice(back);
+    }
+}
+
+/// First and last 16 bytes of 16 to 32 bytes.
+#[inline(always)]
+fn overlapping(bytes: &[u8]) -> Option<(&[u8; 16], &[u8; 16])> {
+    if bytes.len() > 32 { None } else { Some((bytes.first_chunk()?, bytes.last_chunk()?)) }
 }
 
 /// Unwritten rest of a slice.
@@ -42,6 +61,19 @@ impl Sink for Cursor<'_> {
     fn put(&mut self, bytes: &[u8]) {
         let (front, rest) = core::mem::take(&mut self.0).split_at_mut(bytes.len());
         front.copy_from_slice(bytes);
+        self.0 = rest;
+    }
+
+    #[inline(always)]
+    fn put_short(&mut self, bytes: &[u8]) {
+        let Some((front, back)) = overlapping(bytes) else { return self.put(bytes) };
+        let (field, rest) = core::mem::take(&mut self.0).split_at_mut(bytes.len());
+        if let Some(to) = field.first_chunk_mut() {
+            *to = *front;
+        }
+        if let Some(to) = field.last_chunk_mut() {
+            *to = *back;
+        }
         self.0 = rest;
     }
 }
@@ -82,7 +114,7 @@ pub(crate) fn copy(packet: &[u8], out: &mut [u8]) -> Result<usize, EncodeError> 
 pub(crate) fn prefixed(field: &[u8], out: &mut impl Sink) {
     debug_assert!(field.len() <= MAX_TEXT, "a field longer than its prefix can express");
     out.put_array((field.len() as u16).to_be_bytes());
-    out.put(field);
+    out.put_short(field);
 }
 
 /// Length of a field with its prefix.
@@ -132,6 +164,24 @@ mod tests {
             Ok(self.0)
         }
         fn write_body(&self, _: &mut impl Sink) {}
+    }
+
+    #[test]
+    fn a_field_of_any_length_is_written_whole_to_either_sink() {
+        let field: [u8; 70] = core::array::from_fn(|at| at as u8 + 1);
+        for length in 0..=field.len() {
+            let field = &field[..length];
+            let expected = [&[0, length as u8], field, &[0xff]].concat();
+            let mut vec = std::vec![];
+            let mut slice = std::vec![0; expected.len()];
+            let mut cursor = Cursor(&mut slice);
+            prefixed(field, &mut vec);
+            vec.put(&[0xff]);
+            prefixed(field, &mut cursor);
+            cursor.put(&[0xff]);
+            assert!(cursor.0.is_empty(), "{length}");
+            assert_eq!((&vec, &slice), (&expected, &expected), "{length}");
+        }
     }
 
     #[test]
