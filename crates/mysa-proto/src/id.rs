@@ -28,7 +28,7 @@ impl DeviceId {
 
     // An id is built twice for each message and compared immediately. It is built eight bytes at a time,
     // because the processor stalls if bytes that were written one by one are read back as a wide word.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn from_bytes(id: &[u8]) -> Option<Self> {
         let (Some(first), Some(last), 8..=16) = (id.first_chunk(), id.last_chunk(), id.len()) else {
             return Self::of_unusual_length(id);

@@ -17,13 +17,13 @@ pub(crate) trait ReadFields<'a>: Default {
     /// repeated key wins.
     fn field(&mut self, key: Key, reader: &mut Reader<'a>) -> Result<bool, Stop>;
 
-    /// Fast path: reads members while they are in the order of [`ReadFields::KEYS`]; any of them may be missing.
-    /// Returns the byte before the next member, as for [`Reader::consume_key`].
+    /// Fast path: reads members while they are in the order of [`ReadFields::KEYS`]; any of them may be missing. Begins
+    /// before a key. Returns `true` if it ends before a key, and `false` if it ends behind a value that no comma follows.
     ///
     /// A device always writes the keys of a message in the same order, so one comparison identifies each key.
     #[inline(always)]
-    fn in_order(&mut self, _reader: &mut Reader<'a>) -> Result<u8, Stop> {
-        Ok(b'{')
+    fn in_order(&mut self, _reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        Ok(true)
     }
 
     /// Reads an object. Any other value, such as `null`, reads as an empty object.
@@ -36,21 +36,27 @@ pub(crate) trait ReadFields<'a>: Default {
     /// Like [`ReadFields::read`], into fields that are still empty.
     #[inline(always)]
     fn fill(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
-        if reader.peek() != Some(b'{') {
-            reader.skip_value()?;
-            return Ok(());
+        match reader.open_object() {
+            None => return reader.skip_value().map(drop),
+            Some(false) => return Ok(()),
+            Some(true) => {}
         }
-        let before = self.in_order(reader)?;
-        if before == b',' && reader.consume(b'}') { Ok(()) } else { self.fill_rest(before, reader) }
+        let before_key = self.in_order(reader)?;
+        if !before_key && reader.consume(b'}') { Ok(()) } else { self.fill_rest(before_key, reader) }
     }
 
-    /// Reads the members from the first that is not in its usual place.
+    /// Reads the members from the first that is not in its usual place. In another order, most keys are found by going
+    /// through the usual order again: a comparison with each key costs less than a look at an unknown one.
     // A function of its own, so that the fast path stays small.
     #[inline(never)]
-    fn fill_rest(&mut self, mut before: u8, reader: &mut Reader<'a>) -> Result<(), Stop> {
-        while reader.next_member(before)? {
-            reader.member(|reader, key| self.field(key, reader))?;
-            before = b',';
+    fn fill_rest(&mut self, mut before_key: bool, reader: &mut Reader<'a>) -> Result<(), Stop> {
+        while before_key || reader.next_key()? {
+            let left = reader.left();
+            before_key = self.in_order(reader)?;
+            if reader.left() == left {
+                reader.member(|reader, key| self.field(key, reader))?;
+                before_key = reader.comma();
+            }
         }
         Ok(())
     }
@@ -91,22 +97,22 @@ macro_rules! fields {
             fn in_order(
                 &mut self,
                 reader: &mut $crate::json::reader::Reader<$lt>,
-            ) -> Result<u8, $crate::json::reader::Stop> {
-                let mut before = b'{';
-                $crate::json::field::members! { reader, before; $($($key => self.$field = $read(reader)?;)+)* }
-                Ok(before)
+            ) -> Result<bool, $crate::json::reader::Stop> {
+                let mut before_key = true;
+                $crate::json::field::members! { reader, before_key; $($($key => self.$field = $read(reader)?;)+)* }
+                Ok(before_key)
             }
         }
     };
 }
 pub(crate) use fields;
 
-/// Reads members that come in this order; each may be missing. `before` is the byte before the next member.
+/// Reads members that come in this order; each may be missing. `before_key` tells whether a key is next.
 macro_rules! members {
-    ($reader:ident, $before:ident; $($key:literal => $read:expr;)*) => {$(
-        if $reader.consume_key($before, $crate::json::field::quoted!($key)) {
+    ($reader:ident, $before_key:ident; $($key:literal => $read:expr;)*) => {$(
+        if $before_key && $reader.consume_key($crate::json::field::quoted!($key)) {
             $read;
-            $before = b',';
+            $before_key = $reader.comma();
         }
     )*};
 }
@@ -142,7 +148,16 @@ fn parse_slow<'a, T>(reader: &mut Reader<'a>, make: fn(JsonNumber<'a>) -> Option
 }
 
 /// Finite number other than -1, which the cloud sends for a missing value.
+#[inline]
 pub(crate) fn quantity(reader: &mut Reader<'_>) -> Read<f64> {
+    match reader.tenths() {
+        Some(tenths) => Ok(Some(f64::from(tenths) / 10.0)),
+        None => unusual_quantity(reader),
+    }
+}
+
+#[inline(never)]
+fn unusual_quantity(reader: &mut Reader<'_>) -> Read<f64> {
     match reader.plain_number(PlainNumber::to_f64) {
         Some(value) => Ok(known(value)),
         None => parse_slow(reader, |number| number.to_f64().and_then(known)),
@@ -155,7 +170,17 @@ fn known(value: f64) -> Option<f64> {
 }
 
 /// Temperature in °C. A value outside -60 to 130 comes from a broken sensor.
+#[inline]
 pub(crate) fn celsius(reader: &mut Reader<'_>) -> Read<Celsius> {
+    match reader.tenths() {
+        // Always below 100 °C.
+        Some(tenths) => Ok(Some(Celsius::from_hundredths(i32::from(tenths) * 10))),
+        None => unusual_celsius(reader),
+    }
+}
+
+#[inline(never)]
+fn unusual_celsius(reader: &mut Reader<'_>) -> Read<Celsius> {
     match reader.plain_number(PlainNumber::to_hundredths) {
         Some(-100) => Ok(None),
         Some(hundredths @ -6_000..=13_000) => Ok(Some(Celsius::from_hundredths(hundredths))),

@@ -53,6 +53,52 @@ impl Key {
         Self::of(key.get(..length).unwrap_or_default())
     }
 
+    /// Like [`Key::read`], for a key with escapes, which are resolved as [`Key::of_escaped`] does. `None` if the key is long
+    /// or has another escape than that of an ASCII character.
+    #[inline(never)]
+    pub(crate) fn read_escaped<'a>(mut text: &'a [u8], whole: &[u8]) -> Option<(Self, &'a [u8])> {
+        let (mut key, mut bits) = (0_u128, 0);
+        loop {
+            work::count(8);
+            let [word, _] = sixteen(text, whole)?;
+            let stops = zeros(word ^ QUOTES) | zeros(word ^ BACKSLASHES);
+            if stops == 0 {
+                if bits > 64 {
+                    return None;
+                }
+                key |= u128::from(word) << bits;
+                (bits, text) = (bits + 64, text.get(8..)?);
+                continue;
+            }
+            let plain = stops.trailing_zeros() & !7;
+            // The quote that ends the key is part of it.
+            let (character, behind, last) = match text.get(plain as usize / 8..)? {
+                [b'"', behind @ ..] => (b'"', behind, true),
+                [b'\\', b'u', b'0', b'0', high, low, behind @ ..] => {
+                    (digit(*high)? << 4 | digit(*low)?, behind, false)
+                }
+                [b'\\', b'b' | b'f' | b'n' | b'r' | b't' | b'u', ..] => return None,
+                [b'\\', character, behind @ ..] => (*character, behind, false),
+                _ => return None,
+            };
+            if bits + plain + 8 > 128 || !character.is_ascii() {
+                return None;
+            }
+            let piece = word & !(u64::MAX << plain) | u64::from(character) << plain;
+            key |= u128::from(piece) << bits;
+            (bits, text) = (bits + plain + 8, behind);
+            if last {
+                return Some((Self { first: key as u64, second: (key >> 64) as u64 }, text));
+            }
+        }
+    }
+
+    /// True if the key contains a backslash.
+    #[inline(always)]
+    pub(crate) const fn has_escape(self) -> bool {
+        zeros(self.first ^ BACKSLASHES) | zeros(self.second ^ BACKSLASHES) != 0
+    }
+
     const fn pack(key: &[u8]) -> Self {
         let mut words = [0; 2];
         let mut at = 0;
@@ -70,14 +116,8 @@ impl Key {
     /// If the key is equal to a known one, it is well-formed. Otherwise it may have escapes or be invalid.
     #[inline(always)]
     pub(crate) fn read<'a>(text: &'a [u8], whole: &[u8]) -> Option<(Self, &'a [u8])> {
-        const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
         work::count(16);
-        let sixteen = match text.first_chunk::<16>() {
-            Some(sixteen) => u128::from_le_bytes(*sixteen),
-            // The zeros that are shifted in are no quotes.
-            None => u128::from_le_bytes(*whole.last_chunk()?).unbounded_shr(128 - 8 * text.len() as u32),
-        };
-        let (first, second) = (sixteen as u64, (sixteen >> 64) as u64);
+        let [first, second] = sixteen(text, whole)?;
         let quote = zeros(first ^ QUOTES);
         if quote != 0 {
             let key = Self { first: first & through(quote), second: 0 };
@@ -89,6 +129,31 @@ impl Key {
         }
         let key = Self { first, second: second & through(quote) };
         Some((key, text.get(9 + quote.trailing_zeros() as usize / 8..)?))
+    }
+}
+
+const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
+const BACKSLASHES: u64 = u64::from_ne_bytes([b'\\'; 8]);
+
+/// First sixteen bytes of a text as two words, filled up with zeros. `whole` is a text that ends where `text` ends; `None` if
+/// it is shorter.
+#[inline(always)]
+fn sixteen(text: &[u8], whole: &[u8]) -> Option<[u64; 2]> {
+    let sixteen = match text.first_chunk::<16>() {
+        Some(sixteen) => u128::from_le_bytes(*sixteen),
+        None => u128::from_le_bytes(*whole.last_chunk()?).unbounded_shr(128 - 8 * text.len() as u32),
+    };
+    Some([sixteen as u64, (sixteen >> 64) as u64])
+}
+
+/// Value of a hexadecimal digit.
+#[inline(always)]
+const fn digit(character: u8) -> Option<u8> {
+    match character {
+        b'0'..=b'9' => Some(character - b'0'),
+        b'a'..=b'f' => Some(character - b'a' + 10),
+        b'A'..=b'F' => Some(character - b'A' + 10),
+        _ => None,
     }
 }
 
@@ -110,7 +175,7 @@ const fn through(mark: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use alloc::format;
-    use alloc::string::ToString;
+    use alloc::string::{String, ToString};
 
     use proptest::prelude::*;
 
@@ -129,6 +194,41 @@ mod tests {
             // A character of several bytes that is not escaped is kept; no known key has one.
             prop_assert!(found == expected || raw.contains('é') && found == Key::of(text.as_bytes()), "{raw} {text}");
         }
+    }
+
+    proptest! {
+        #[test]
+        fn a_known_key_is_read_in_any_spelling(
+            key in "[a-zA-Z0-9_]{0,17}",
+            escapes in proptest::collection::vec(0..4, 17),
+            behind in "[:,\"]{0,20}",
+        ) {
+            let mut raw = String::new();
+            for (character, escape) in key.chars().zip(escapes) {
+                match escape {
+                    0 => raw.push_str(&format!("\\u{:04x}", u32::from(character))),
+                    1 if !"bfnrtu".contains(character) => raw.extend(['\\', character]),
+                    _ => raw.push(character),
+                }
+            }
+            let whole = format!("{{\"a\":\"0123456789\",\"{raw}\"{behind}");
+            let text = &whole[whole.len() - behind.len() - 1 - raw.len()..];
+            let read = Key::read_escaped(text.as_bytes(), whole.as_bytes());
+            let expected = (key.len() < 16).then(|| (Key::of(key.as_bytes()), behind.as_bytes()));
+            prop_assert_eq!(read, expected, "{}", whole);
+        }
+    }
+
+    #[test]
+    fn an_escape_that_is_no_part_of_a_known_key_is_left_to_the_general_reader() {
+        for raw in ["m\\nsg", "m\\u0173g", "m\\u00e9", "m\\u00", "m\\", "m\\u0g00", "\\u00g0"] {
+            let whole = format!("{{\"abcdefghijklmnop\":1,\"{raw}\":1}}");
+            let text = &whole.as_bytes()[23..];
+            assert_eq!(Key::read_escaped(text, whole.as_bytes()), None, "{raw}");
+        }
+        let whole = br#"{"abcdefghijklmnop":1,"msg\"":40}"#;
+        let read = Key::read_escaped(&whole[23..], whole);
+        assert!(read.is_some_and(|(key, _)| key != Key::new("msg")), "an escaped quote does not end a key");
     }
 
     #[test]

@@ -13,34 +13,29 @@ pub(crate) struct PlainNumber {
 }
 
 impl PlainNumber {
-    /// Fast path for the usual form: one or two digits, a decimal point and one digit, such as `18.9` or `1.0`.
+    /// Reads a number of one or two digits, a decimal point and one digit, such as `18.9` or `1.0`: the usual form. Returns
+    /// it in tenths.
     #[inline(always)]
-    fn read_short(bytes: &[u8]) -> Option<(Self, &[u8])> {
+    pub(crate) fn read_tenths(bytes: &[u8]) -> Option<(u16, &[u8])> {
         let (four, behind) = bytes.split_first_chunk()?;
         let four = u32::from_le_bytes(*four);
-        let (digits, rest) = if let Some(digits) = like(four, *b"00.0") {
-            let [ten, one, _, tenth] = digits.map(u64::from);
+        let (tenths, rest) = if let Some(digits) = like(four, *b"00.0") {
+            let [ten, one, _, tenth] = digits.map(u16::from);
             // JSON has no leading zeros.
             if ten == 0 {
                 return None;
             }
             (ten * 100 + one * 10 + tenth, behind)
         } else {
-            let [one, _, tenth, _] = like(four & 0x00FF_FFFF, *b"0.0\0")?.map(u64::from);
+            let [one, _, tenth, _] = like(four & 0x00FF_FFFF, *b"0.0\0")?.map(u16::from);
             (one * 10 + tenth, bytes.get(3..)?)
         };
-        let number = Self { negative: false, digits, places: 1 };
-        matches!(rest, [b',' | b'}', ..]).then_some((number, rest))
+        matches!(rest, [b',' | b'}', ..]).then_some((tenths, rest))
     }
 
     /// Reads the plain number at the front of a text and returns the rest.
     #[inline(always)]
     pub(crate) fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
-        Self::read_short(bytes).or_else(|| Self::read_any(bytes))
-    }
-
-    #[inline(always)]
-    fn read_any(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (negative, unsigned) = match *bytes {
             [b'-', ref unsigned @ ..] => (true, unsigned),
             _ => (false, bytes),
@@ -99,14 +94,26 @@ impl PlainNumber {
     #[inline(always)]
     pub(crate) fn read_whole(bytes: &[u8]) -> Option<(u64, &[u8])> {
         let (mut digits, mut rest) = (0_u64, bytes);
-        while let Some((eight, behind)) = rest.split_first_chunk()
-            && let Some(value) = eight_digits(*eight)
-        {
+        loop {
+            let Some((eight, behind)) = rest.split_first_chunk() else {
+                let (all, more) = run_of_digits(rest, 0, digits);
+                (digits, rest) = (all, rest.get(more..)?);
+                break;
+            };
             work::count(8);
-            (digits, rest) = (digits.wrapping_mul(100_000_000).wrapping_add(value), behind);
+            let word = u64::from_le_bytes(*eight) ^ ZEROS;
+            let others = not_digits(word);
+            if others == 0 {
+                (digits, rest) = (digits.wrapping_mul(100_000_000).wrapping_add(number(word)), behind);
+                continue;
+            }
+            // The last digits become the end of eight, behind leading zeros.
+            let count = others.trailing_zeros() / 8;
+            let scale = TENS.get(count as usize)?;
+            digits = digits.wrapping_mul(*scale).wrapping_add(number(word.unbounded_shl(64 - 8 * count)));
+            rest = rest.get(count as usize..)?;
+            break;
         }
-        let (digits, more) = run_of_digits(rest, 0, digits);
-        let rest = rest.get(more..)?;
         let len = bytes.len() - rest.len();
         if len == 0 || len > 19 || len > 1 && bytes.first() == Some(&b'0') {
             return None;
@@ -159,20 +166,30 @@ const fn like(bytes: u32, pattern: [u8; 4]) -> Option<[u8; 4]> {
     }
 }
 
+const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
+const TENS: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
+
 /// Value of eight digits. `None` if a byte is not a digit.
 #[inline(always)]
 fn eight_digits(bytes: [u8; 8]) -> Option<u64> {
-    // The first digit is the lowest byte.
-    let digits = u64::from_le_bytes(bytes) ^ u64::from_ne_bytes([b'0'; 8]);
-    // Sets the highest bit of each byte above nine. Only a byte that is marked itself can carry into the next.
+    let digits = u64::from_le_bytes(bytes) ^ ZEROS;
+    if not_digits(digits) == 0 { Some(number(digits)) } else { None }
+}
+
+/// Marks the bytes above nine. Only the lowest mark is reliable: a byte that is marked can carry into the next.
+#[inline(always)]
+const fn not_digits(digits: u64) -> u64 {
     let more = digits | digits.wrapping_add(u64::from_ne_bytes([0x80 - 10; 8]));
-    if more & u64::from_ne_bytes([0x80; 8]) != 0 {
-        return None;
-    }
+    more & u64::from_ne_bytes([0x80; 8])
+}
+
+/// Value of eight digits, of which the first is the lowest byte.
+#[inline(always)]
+const fn number(digits: u64) -> u64 {
     // Neighbours become pairs, pairs fours, and fours the value.
     let pairs = (digits * 10 + (digits >> 8)) & 0x00FF_00FF_00FF_00FF;
     let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_FFFF_0000_FFFF;
-    Some((fours * 10_000 + (fours >> 32)) & 0xFFFF_FFFF)
+    (fours * 10_000 + (fours >> 32)) & 0xFFFF_FFFF
 }
 
 #[cfg(test)]
@@ -251,6 +268,11 @@ mod tests {
             let shown = text.escape_ascii();
             let general = JsonNumber::read(&text).ok();
             let behind = |rest: &[u8]| Some(text.len() - rest.len());
+            if let Some((tenths, rest)) = PlainNumber::read_tenths(&text) {
+                assert_eq!(behind(rest), general.map(|(_, used)| used), "{shown}");
+                let expected = general.and_then(|(number, _)| number.to_f64());
+                assert_eq!(Some(f64::from(tenths) / 10.0), expected, "{shown}");
+            }
             if let Some((plain, rest)) = PlainNumber::read(&text) {
                 assert_eq!(behind(rest), general.map(|(_, used)| used), "{shown}");
                 assert_eq!(plain.to_f64(), general.and_then(|(number, _)| number.to_f64()), "{shown}");

@@ -17,6 +17,10 @@ pub(crate) struct Reader<'a> {
     fault: Fault,
 }
 
+/// Place in a text: what is left of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a>(&'a [u8]);
+
 /// Error that carries nothing, so that results stay in registers. [`Reader::error`] returns the details.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stop;
@@ -71,17 +75,17 @@ impl<'a> Reader<'a> {
         self.text.len() - self.rest.len()
     }
 
-    /// Returns the offset of the next value, for [`Reader::since`].
+    /// Returns the place of the next value, for [`Reader::since`].
     #[inline]
-    pub(crate) fn place(&mut self) -> usize {
+    pub(crate) fn place(&mut self) -> Place<'a> {
         self.peek();
-        self.at()
+        Place(self.rest)
     }
 
-    /// Returns the value that was read since the offset `start`.
+    /// Returns the value that was read since a place.
     #[inline]
-    pub(crate) fn since(&self, start: usize) -> RawJson<'a> {
-        RawJson(self.text.get(start..self.at()).unwrap_or_default())
+    pub(crate) fn since(&self, Place(start): Place<'a>) -> RawJson<'a> {
+        RawJson(start.get(..start.len().wrapping_sub(self.rest.len())).unwrap_or_default())
     }
 
     /// Checks that only white space and NUL bytes follow. Some firmware sends the NUL that ends a C string.
@@ -121,28 +125,44 @@ impl<'a> Reader<'a> {
         &mut self,
         mut each: impl FnMut(&mut Self, Key) -> Result<bool, Stop>,
     ) -> Result<(), Stop> {
-        if self.peek() != Some(b'{') {
-            return self.skip_value().map(drop);
+        match self.open_object() {
+            None => return self.skip_value().map(drop),
+            Some(false) => return Ok(()),
+            Some(true) => self.member(&mut each)?,
         }
-        let mut before = b'{';
-        while self.next_member(before)? {
+        while self.next_key()? {
             self.member(&mut each)?;
-            before = b',';
         }
         Ok(())
     }
 
-    /// Consumes the opening bracket or comma before the next member. Returns `false` at the end of the object.
-    #[inline]
-    pub(crate) fn next_member(&mut self, before: u8) -> Result<bool, Stop> {
-        let found = self.peek();
-        if found == Some(b'{') && before == b'{' {
+    /// Consumes the opening bracket of an object and the white space behind it, and the closing bracket if the object is empty.
+    /// Returns `true` if a key must follow, and `None`, consuming nothing but white space, if the value is not an object.
+    #[inline(always)]
+    pub(crate) fn open_object(&mut self) -> Option<bool> {
+        work::count(1);
+        if let [b'{', b'"', ..] = self.rest {
             self.step(1);
-            let more = self.peek() != Some(b'}');
-            self.step(usize::from(!more));
-            return Ok(more);
+            return Some(true);
         }
-        let more = match found {
+        self.open_unusual_object()
+    }
+
+    #[inline(never)]
+    fn open_unusual_object(&mut self) -> Option<bool> {
+        if self.peek() != Some(b'{') {
+            return None;
+        }
+        self.step(1);
+        let more = self.peek() != Some(b'}');
+        self.step(usize::from(!more));
+        Some(more)
+    }
+
+    /// Consumes the comma or closing bracket behind the value of a member. Returns `true` if a key must follow.
+    #[inline(always)]
+    pub(crate) fn next_key(&mut self) -> Result<bool, Stop> {
+        let more = match self.peek() {
             Some(b',') => true,
             Some(b'}') => false,
             _ => return Err(self.unexpected("',' or '}'")),
@@ -151,26 +171,42 @@ impl<'a> Reader<'a> {
         Ok(more)
     }
 
-    /// Fast path: consumes `before` (the opening bracket or a comma) and `key`, given with its quotes and colon, if these
-    /// bytes follow, and the white space around the key. [`Reader::member`] reads every key.
+    /// Fast path: consumes a comma and the white space behind it, if the comma is next.
     #[inline(always)]
-    pub(crate) fn consume_key<const N: usize>(&mut self, before: u8, key: &[u8; N]) -> bool {
+    pub(crate) fn comma(&mut self) -> bool {
         work::count(1);
-        let [first, member @ ..] = self.rest else { return false };
-        if *first != before {
-            return false;
-        }
-        let rest = match member.split_first_chunk() {
-            Some((next, rest)) if next == key => rest,
-            _ => match member {
-                [..=b' ', ..] => match skip_blanks(member).split_first_chunk() {
-                    Some((next, rest)) if next == key => rest,
-                    _ => return false,
-                },
-                _ => return false,
-            },
+        let [b',', rest @ ..] = self.rest else { return false };
+        self.rest = if let [b'"', ..] = rest { rest } else { skip_blanks(rest) };
+        true
+    }
+
+    /// Fast path: consumes `key`, given with its quotes and colon, and the white space behind it, if these bytes follow.
+    /// [`Reader::member`] reads every key.
+    #[inline(always)]
+    pub(crate) fn consume_key<const N: usize>(&mut self, key: &[u8; N]) -> bool {
+        work::count(1);
+        let rest = match self.rest.split_first_chunk() {
+            Some((next, rest)) if same(next, key) => rest,
+            _ => return false,
         };
         self.rest = if let [..=b' ', ..] = rest { skip_blanks(rest) } else { rest };
+        true
+    }
+
+    /// Number of bytes not read yet.
+    #[inline(always)]
+    pub(crate) const fn left(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// Consumes `text` if exactly this text is next.
+    #[inline(always)]
+    pub(crate) fn consume_text<const N: usize>(&mut self, text: &[u8; N]) -> bool {
+        work::count(1);
+        match self.rest.split_first_chunk() {
+            Some((next, rest)) if same(next, text) => self.rest = rest,
+            _ => return false,
+        }
         true
     }
 
@@ -202,16 +238,21 @@ impl<'a> Reader<'a> {
     #[inline(always)]
     fn key_fast(&mut self) -> Option<Key> {
         let [b'"', text @ ..] = self.rest else { return None };
-        let (key, [b':', behind @ ..]) = Key::read(text, self.text)? else { return None };
+        let (key, [b':', behind @ ..]) = (match Key::read(text, self.text) {
+            Some((key, behind)) if !key.has_escape() => (key, behind),
+            _ => Key::read_escaped(text, self.text)?,
+        }) else {
+            return None;
+        };
         self.rest = behind;
         self.peek();
         Some(key)
     }
 
-    /// True if the next member has a key with a capital letter, and no white space before it.
-    #[inline]
+    /// True if a key with a capital letter is next.
+    #[inline(always)]
     pub(crate) const fn is_capital_key(&self) -> bool {
-        matches!(self.rest, [_, b'"', b'A'..=b'Z', ..])
+        matches!(self.rest, [b'"', b'A'..=b'Z', ..])
     }
 
     /// Reads the first key of an object, for a guess at its kind.
@@ -290,13 +331,13 @@ impl<'a> Reader<'a> {
                 self.rest = behind;
                 Ok(JsonStr::from_raw(raw, false))
             }
-            _ => self.escaped_string(),
+            _ => self.escaped_string().map(|raw| JsonStr::from_raw(raw, true)),
         }
     }
 
-    /// Slow path: reads a string that has escapes, has no end, or is not UTF-8.
+    /// Slow path: reads a string that has escapes, has no end, or is not UTF-8. Returns the text between the quotes.
     #[inline(never)]
-    fn escaped_string(&mut self) -> Result<JsonStr<'a>, Stop> {
+    fn escaped_string(&mut self) -> Result<&'a [u8], Stop> {
         self.step(1);
         let start = self.at();
         loop {
@@ -310,7 +351,7 @@ impl<'a> Reader<'a> {
                         return Err(self.unexpected("UTF-8"));
                     }
                     self.rest = behind;
-                    return Ok(JsonStr::from_raw(raw, true));
+                    return Ok(raw);
                 }
                 _ => {
                     self.rest = &[];
@@ -345,6 +386,14 @@ impl<'a> Reader<'a> {
         let made = make(number)?;
         self.rest = rest;
         Some(made)
+    }
+
+    /// Like [`Reader::plain_number`], for the usual form of a measured value, in tenths.
+    #[inline(always)]
+    pub(crate) fn tenths(&mut self) -> Option<u16> {
+        let (tenths, rest) = PlainNumber::read_tenths(self.rest)?;
+        self.rest = rest;
+        Some(tenths)
     }
 
     /// Like [`Reader::plain_number`], for an integer of one or two digits.
@@ -382,10 +431,10 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Skips a value that is most likely a string.
-    #[inline]
-    pub(crate) fn skip_likely_string(&mut self) -> Result<(), Stop> {
-        if self.peek() == Some(b'"') { self.string().map(drop) } else { self.value().map(drop) }
+    /// Skips the version of a message, which all devices write as the same string.
+    #[inline(always)]
+    pub(crate) fn skip_version(&mut self) -> Result<(), Stop> {
+        if self.consume_text(b"\"1.0\"") { Ok(()) } else { self.skip_value().map(drop) }
     }
 
     /// Skips a value and returns its text.
@@ -426,7 +475,7 @@ impl<'a> Reader<'a> {
 
     /// Skips an array or object without recursion. One bit for each level records whether it is an object.
     fn nested(&mut self) -> Result<RawJson<'a>, Stop> {
-        let start = self.at();
+        let start = Place(self.rest);
         let (mut objects, mut depth) = (0_u64, 0_u32);
         loop {
             // A value must follow.
@@ -486,13 +535,30 @@ impl<'a> Reader<'a> {
 }
 
 /// Skips white space.
-// A loop of its own, so that the fast path stays small.
-#[cold]
+// A function of its own, so that the fast path stays small.
 #[inline(never)]
-fn skip_blanks(text: &[u8]) -> &[u8] {
-    let mut reader = Reader::new(text);
-    reader.peek();
-    reader.rest
+fn skip_blanks(mut text: &[u8]) -> &[u8] {
+    loop {
+        work::count(1);
+        text = match text {
+            [b' ', b' ', b' ', b' ', rest @ ..] | [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] => rest,
+            _ => return text,
+        };
+    }
+}
+
+/// Compares two words that overlap. `==` would put a word of `N` bytes together first.
+#[inline(always)]
+fn same<const N: usize>(text: &[u8; N], key: &[u8; N]) -> bool {
+    #[inline(always)]
+    fn ends<const WORD: usize>(bytes: &[u8]) -> Option<(&[u8; WORD], &[u8; WORD])> {
+        Some((bytes.first_chunk()?, bytes.last_chunk()?))
+    }
+    match N {
+        4..8 => ends::<4>(text) == ends::<4>(key),
+        8..=16 => ends::<8>(text) == ends::<8>(key),
+        _ => text == key,
+    }
 }
 
 /// Marks zero bytes. Only the lowest mark is reliable: a borrow can mark bytes above it.

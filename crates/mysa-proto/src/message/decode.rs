@@ -2,7 +2,7 @@
 
 use crate::json::field::{self, ReadFields, members, quoted};
 use crate::json::key::Key;
-use crate::json::reader::{Reader, Stop};
+use crate::json::reader::{Place, Reader, Stop};
 use crate::message::SRC_DEVICE;
 use crate::message::legacy::Flat;
 use crate::{
@@ -40,31 +40,54 @@ field::fields! { 'a;
 /// Decodes a text that contains one message.
 #[inline]
 pub(crate) fn message<'a>(topic: TopicKind, reader: &mut Reader<'a>) -> Result<Message<'a>, DecodeError> {
-    if reader.peek() != Some(b'{') {
-        return Err(not_an_object(reader));
-    }
     let start = reader.place();
     let mut decoder = Decoder::default();
-    let before = decoder.in_order(reader).map_err(|Stop| reader.error())?;
-    let Some(number) = decoder.msg.filter(|_| reader.consume_key(before, quoted!("body"))) else {
-        return decode_any_order(decoder, topic, start, before, reader);
+    let before_key = match reader.open_object() {
+        None => return Err(not_an_object(reader)),
+        Some(false) => return decode_any_order(&mut decoder, topic, start, None, reader),
+        Some(true) => decoder.in_order(reader).map_err(|Stop| reader.error())?,
     };
-    let body_start = reader.place();
-    let body = read_body(number, topic, reader).map_err(|Stop| reader.error())?;
-    let raw_body = Some(reader.since(body_start));
-    if reader.peek() != Some(b'}') {
-        return decode_any_order(
-            Decoder { body: Some((number, body)), raw_body, ..decoder },
-            topic,
-            start,
-            b',',
-            reader,
-        );
+    let Some(number) = decoder.msg.filter(|_| before_key && reader.consume_key(quoted!("body"))) else {
+        return decode_any_order(&mut decoder, topic, start, Some(before_key), reader);
+    };
+    let rest = Rest { topic, start, body_start: reader.place(), number };
+    if number != 40 {
+        let body = read_body(number, topic, reader).map_err(|Stop| reader.error())?;
+        return rest.read(&mut decoder, body, reader);
     }
-    reader.step(1);
-    let raw = reader.since(start);
-    reader.end().map_err(|Stop| reader.error())?;
-    Ok(Message { envelope: decoder.envelope(topic), body, raw, raw_body })
+    // A status is put straight into the message: a copy of the enum costs as much as reading two fields.
+    let mut status = StatusBody::default();
+    status.fill(reader).map_err(|Stop| reader.error())?;
+    rest.read(&mut decoder, Body::Status(status.0), reader)
+}
+
+/// Rest of a message after its body.
+struct Rest<'a> {
+    topic: TopicKind,
+    start: Place<'a>,
+    body_start: Place<'a>,
+    number: i64,
+}
+
+impl<'a> Rest<'a> {
+    // Inlined, so that neither the decoder nor the body is copied.
+    #[inline(always)]
+    fn read(
+        self,
+        decoder: &mut Decoder<'a>,
+        body: Body<'a>,
+        reader: &mut Reader<'a>,
+    ) -> Result<Message<'a>, DecodeError> {
+        let raw_body = Some(reader.since(self.body_start));
+        if !reader.consume(b'}') && (reader.peek() != Some(b'}') || !reader.consume(b'}')) {
+            decoder.raw_body = raw_body;
+            decoder.body = Some((self.number, body));
+            return decode_any_order(decoder, self.topic, self.start, Some(false), reader);
+        }
+        let raw = reader.since(self.start);
+        reader.end().map_err(|Stop| reader.error())?;
+        Ok(Message { envelope: decoder.envelope(self.topic), body, raw, raw_body })
+    }
 }
 
 #[cold]
@@ -78,20 +101,20 @@ fn not_an_object(reader: &mut Reader<'_>) -> DecodeError {
     }
 }
 
-/// Slow path: reads the rest of a message from the first member that is not in its usual place.
+/// Slow path: reads the rest of a message from the first member that is not in its usual place. `before_key` tells whether a key
+/// is next; `None` is the end of the object.
 #[inline(never)]
 fn decode_any_order<'a>(
-    mut decoder: Decoder<'a>,
+    decoder: &mut Decoder<'a>,
     topic: TopicKind,
-    start: usize,
-    before: u8,
+    start: Place<'a>,
+    before_key: Option<bool>,
     reader: &mut Reader<'a>,
 ) -> Result<Message<'a>, DecodeError> {
     let mut flat = Flat::default();
-    decoder
-        .legacy_in_order(before, &mut flat, reader)
-        .and_then(|before| decoder.decode_any_order(topic, before, &mut flat, reader))
-        .map_err(|Stop| reader.error())?;
+    if let Some(before_key) = before_key {
+        decoder.decode_any_order(topic, before_key, &mut flat, reader).map_err(|Stop| reader.error())?;
+    }
     let raw = reader.since(start);
     reader.end().map_err(|Stop| reader.error())?;
     let envelope = decoder.envelope(topic);
@@ -103,38 +126,38 @@ impl<'a> Decoder<'a> {
     pub(crate) fn salvage(topic: TopicKind, reader: &mut Reader<'a>) -> Envelope<'a> {
         let mut decoder = Self::default();
         // The members before the error are the result.
-        let _ = decoder.decode_any_order(topic, b'{', &mut Flat::default(), reader);
+        if reader.open_object() == Some(true) {
+            let _ = decoder.decode_any_order(topic, true, &mut Flat::default(), reader);
+        }
         decoder.envelope(topic)
     }
 
-    /// Reads the members before the body while they are in the order that devices use. Returns the byte before the next
-    /// member.
+    /// Reads the members before the body while they are in the order that devices use, as [`ReadFields::in_order`] does.
     #[inline(always)]
-    fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<u8, Stop> {
-        let mut before = b'{';
-        members! { reader, before;
-            "ver" => reader.skip_likely_string()?;
-            "src" => self.src.fill(reader)?;
+    fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        let mut before_key = true;
+        members! { reader, before_key;
+            "ver" => reader.skip_version()?;
+            "src" => self.read_src(reader)?;
             "time" => self.time = field::time(reader)?;
             "msg" => self.msg = field::integer(reader)?;
             "id" => self.id = field::id(reader)?;
             "resp_id" => self.resp_id = field::id(reader)?;
         }
-        Ok(before)
+        Ok(before_key)
+    }
+
+    #[inline(always)]
+    fn read_src(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
+        self.src = Party::default();
+        self.src.fill(reader)
     }
 
     /// Like `in_order`, for `MsgType` messages, whose keys devices sort.
-    #[inline(never)]
-    fn legacy_in_order(
-        &mut self,
-        mut before: u8,
-        flat: &mut Flat<'a>,
-        reader: &mut Reader<'a>,
-    ) -> Result<u8, Stop> {
-        if !reader.is_capital_key() {
-            return Ok(before);
-        }
-        members! { reader, before;
+    #[inline(always)]
+    fn legacy_in_order(&mut self, flat: &mut Flat<'a>, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        let mut before_key = true;
+        members! { reader, before_key;
             "ComboTemp" => flat.combo_temp = field::celsius(reader)?;
             "Current" => flat.current = field::amperes(reader)?;
             "Device" => self.device = field::text(reader)?;
@@ -151,26 +174,37 @@ impl<'a> Decoder<'a> {
             "ThermistorTemp" => flat.thermistor_temp = field::celsius(reader)?;
             "Timestamp" => self.timestamp = field::time(reader)?;
         }
-        Ok(before)
+        Ok(before_key)
     }
 
-    /// Reads members in any order.
+    /// Reads members in any order, as [`ReadFields::fill_rest`] does.
     #[inline(never)]
     fn decode_any_order(
         &mut self,
         topic: TopicKind,
-        mut before: u8,
+        mut before_key: bool,
         flat: &mut Flat<'a>,
         reader: &mut Reader<'a>,
     ) -> Result<(), Stop> {
-        while reader.next_member(before)? {
-            before = b',';
-            reader.member(|reader, key| {
-                if key == const { Key::new("body") } {
-                    return self.body(topic, reader).map(|()| true);
-                }
-                Ok(self.field(key, reader)? || flat.field(key, reader)?)
-            })?;
+        while before_key || reader.next_key()? {
+            let left = reader.left();
+            before_key = if reader.is_capital_key() {
+                self.legacy_in_order(flat, reader)?
+            } else if reader.consume_key(quoted!("body")) {
+                self.body(topic, reader)?;
+                reader.comma()
+            } else {
+                self.in_order(reader)?
+            };
+            if reader.left() == left {
+                reader.member(|reader, key| {
+                    if key == const { Key::new("body") } {
+                        return self.body(topic, reader).map(|()| true);
+                    }
+                    Ok(self.field(key, reader)? || flat.field(key, reader)?)
+                })?;
+                before_key = reader.comma();
+            }
         }
         Ok(())
     }
@@ -189,11 +223,8 @@ impl<'a> Decoder<'a> {
             };
         }
         read! {
-            "ver" => reader.skip_likely_string()?,
-            "src" => {
-                self.src = Party::default();
-                self.src.fill(reader)?;
-            },
+            "ver" => reader.skip_version()?,
+            "src" => self.read_src(reader)?,
             "dest" => self.dest = Party::read(reader)?,
             "time" | "ts" => self.time = field::time(reader)?,
             "Timestamp" | "timestamp" => self.timestamp = field::time(reader)?,
@@ -247,7 +278,7 @@ impl<'a> Decoder<'a> {
     }
 
     fn finish(
-        self,
+        &mut self,
         mut envelope: Envelope<'a>,
         raw: RawJson<'a>,
         flat: &Flat<'a>,
@@ -260,7 +291,7 @@ impl<'a> Decoder<'a> {
         };
         let mut body = match (envelope.form, envelope.number) {
             (MessageForm::Legacy, Some(number)) => legacy_body(number, flat),
-            (_, Some(number)) => match self.body {
+            (_, Some(number)) => match self.body.take() {
                 Some((read_as, body)) if read_as == number => body,
                 _ => again(number)?,
             },
@@ -384,7 +415,7 @@ impl<'a> ReadFields<'a> for StatusBody {
     ];
 
     #[inline(always)]
-    fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<u8, Stop> {
+    fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<bool, Stop> {
         self.0.in_order(reader)
     }
 
@@ -409,7 +440,7 @@ impl<'a> ReadFields<'a> for ControlBody<'a> {
     const KEYS: &'static [&'static str] = &["cmd"];
 
     #[inline(always)]
-    fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<u8, Stop> {
+    fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<bool, Stop> {
         self.ack.in_order(reader)
     }
 
