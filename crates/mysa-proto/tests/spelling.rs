@@ -28,6 +28,24 @@ fn every_message_says_the_same_in_every_spelling() {
     }
 }
 
+#[test]
+fn the_last_value_of_a_repeated_key_wins() {
+    for (repeated, single) in [
+        (r#""state":{"br":50,"sp":21.5},"state":{"sp":20.0}"#, r#""state":{"sp":20.0}"#),
+        (r#""state":{"sp":21.5},"success":1,"state":null"#, r#""success":1"#),
+        (r#""state":{"sp":21.5,"sp":22.25,"lk":1,"lk":0}"#, r#""state":{"sp":22.25,"lk":0}"#),
+        (r#""success":1,"success":0,"trig_src":3,"trig_src":1"#, r#""success":0,"trig_src":1"#),
+    ] {
+        let message = |body: &str, src: &str| {
+            said(TopicKind::Out, &format!(r#"{{{src},"msg":44,"id":1,"body":{{"type":1,{body}}}}}"#))
+        };
+        let src = r#""src":{"type":1,"ref":"a0b1c2d3e4f5"}"#;
+        assert_eq!(message(repeated, src), message(single, src), "{repeated}");
+        let twice = format!(r#""src":{{"type":100,"ref":"b"}},{src}"#);
+        assert_eq!(message(repeated, &twice), message(single, src), "{repeated}");
+    }
+}
+
 fn said(topic: TopicKind, text: &str) -> String {
     let message = Message::decode(topic, text.as_bytes()).unwrap_or_else(|error| panic!("{error}: {text}"));
     let mut unknown: Vec<_> = message.unknown_fields().map(|(key, _)| key.to_string()).collect();

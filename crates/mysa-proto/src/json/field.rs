@@ -148,10 +148,10 @@ fn parse_slow<'a, T>(reader: &mut Reader<'a>, make: fn(JsonNumber<'a>) -> Option
 }
 
 /// Finite number other than -1, which the cloud sends for a missing value.
-#[inline]
+#[inline(always)]
 pub(crate) fn quantity(reader: &mut Reader<'_>) -> Read<f64> {
-    match reader.tenths() {
-        Some(tenths) => Ok(Some(f64::from(tenths) / 10.0)),
+    match reader.hundredths() {
+        Some(hundredths) => Ok(Some(f64::from(hundredths) / 100.0)),
         None => unusual_quantity(reader),
     }
 }
@@ -170,11 +170,11 @@ fn known(value: f64) -> Option<f64> {
 }
 
 /// Temperature in °C. A value outside -60 to 130 comes from a broken sensor.
-#[inline]
+#[inline(always)]
 pub(crate) fn celsius(reader: &mut Reader<'_>) -> Read<Celsius> {
-    match reader.tenths() {
+    match reader.hundredths() {
         // Always below 100 °C.
-        Some(tenths) => Ok(Some(Celsius::from_hundredths(i32::from(tenths) * 10))),
+        Some(hundredths) => Ok(Some(Celsius::from_hundredths(hundredths.into()))),
         None => unusual_celsius(reader),
     }
 }
@@ -192,12 +192,12 @@ fn unusual_celsius(reader: &mut Reader<'_>) -> Read<Celsius> {
     }
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn humidity(reader: &mut Reader<'_>) -> Read<RelativeHumidity> {
     Ok(quantity(reader)?.and_then(RelativeHumidity::from_percent))
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn duty(reader: &mut Reader<'_>) -> Read<DutyCycle> {
     Ok(quantity(reader)?.and_then(DutyCycle::from_fraction))
 }
@@ -206,12 +206,13 @@ pub(crate) fn volts(reader: &mut Reader<'_>) -> Read<Volts> {
     Ok(quantity(reader)?.and_then(Volts::from_volts))
 }
 
+#[inline(always)]
 pub(crate) fn amperes(reader: &mut Reader<'_>) -> Read<Amperes> {
     Ok(quantity(reader)?.and_then(Amperes::from_amperes))
 }
 
 /// Integer other than -1.
-#[inline]
+#[inline(always)]
 pub(crate) fn integer(reader: &mut Reader<'_>) -> Read<i64> {
     match reader.small_whole() {
         Some(small) => Ok(Some(small.into())),
@@ -248,21 +249,35 @@ pub(crate) fn seconds16(reader: &mut Reader<'_>) -> Read<u16> {
 }
 
 /// 0 or 1, or a boolean.
+#[inline(always)]
 pub(crate) fn flag(reader: &mut Reader<'_>) -> Read<bool> {
+    match reader.small_whole() {
+        Some(number) => Ok(bit(number.into())),
+        None => unusual_flag(reader),
+    }
+}
+
+#[inline(never)]
+fn unusual_flag(reader: &mut Reader<'_>) -> Read<bool> {
     match reader.peek() {
         Some(b't' | b'f') => Ok(match reader.value()? {
             crate::Json::Bool(value) => Some(value),
             _ => None,
         }),
-        _ => Ok(match integer(reader)? {
-            Some(0) => Some(false),
-            Some(1) => Some(true),
-            _ => None,
-        }),
+        _ => Ok(large_integer(reader)?.and_then(bit)),
+    }
+}
+
+fn bit(number: i64) -> Option<bool> {
+    match number {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
     }
 }
 
 /// Time in seconds or milliseconds, possibly with a fraction.
+#[inline(always)]
 pub(crate) fn time(reader: &mut Reader<'_>) -> Read<UnixTime> {
     match reader.ten_whole() {
         Some(value) => Ok(i64::try_from(value).ok().and_then(UnixTime::from_wire)),
@@ -296,9 +311,19 @@ pub(crate) fn text<'a>(reader: &mut Reader<'a>) -> Read<JsonStr<'a>> {
 
 /// Nested object. `None` for any other value.
 pub(crate) fn nested<'a, T: ReadFields<'a>>(reader: &mut Reader<'a>) -> Read<T> {
+    let mut found = None;
+    nested_into(&mut found, reader)?;
+    Ok(found)
+}
+
+/// Like [`nested`], into its place: a copy right after the stores stalls the processor.
+pub(crate) fn nested_into<'a, T: ReadFields<'a>>(
+    found: &mut Option<T>,
+    reader: &mut Reader<'a>,
+) -> Result<(), Stop> {
+    *found = None;
     if reader.peek() == Some(b'{') {
-        return T::read(reader).map(Some);
+        return found.insert(T::default()).fill(reader);
     }
-    reader.skip_value()?;
-    Ok(None)
+    reader.skip_value().map(drop)
 }

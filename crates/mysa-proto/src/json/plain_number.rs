@@ -13,10 +13,10 @@ pub(crate) struct PlainNumber {
 }
 
 impl PlainNumber {
-    /// Reads a number of one or two digits, a decimal point and one digit, such as `18.9` or `1.0`: the usual form. Returns
-    /// it in tenths.
+    /// Reads a number of one or two digits, a decimal point and one or two digits, such as `18.9` or `22.41`: the usual form.
+    /// Returns it in hundredths.
     #[inline(always)]
-    pub(crate) fn read_tenths(bytes: &[u8]) -> Option<(u16, &[u8])> {
+    pub(crate) fn read_hundredths(bytes: &[u8]) -> Option<(u16, &[u8])> {
         let (four, behind) = bytes.split_first_chunk()?;
         let four = u32::from_le_bytes(*four);
         let (tenths, rest) = if let Some(digits) = like(four, *b"00.0") {
@@ -30,7 +30,13 @@ impl PlainNumber {
             let [one, _, tenth, _] = like(four & 0x00FF_FFFF, *b"0.0\0")?.map(u16::from);
             (one * 10 + tenth, bytes.get(3..)?)
         };
-        matches!(rest, [b',' | b'}', ..]).then_some((tenths, rest))
+        match *rest {
+            [b',' | b'}', ..] => Some((tenths * 10, rest)),
+            [digit @ b'0'..=b'9', ref rest @ ..] if matches!(rest, [b',' | b'}', ..]) => {
+                Some((tenths * 10 + u16::from(digit - b'0'), rest))
+            }
+            _ => None,
+        }
     }
 
     /// Reads the plain number at the front of a text and returns the rest.
@@ -254,6 +260,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_measured_value_has_one_or_two_digits_on_each_side_of_the_point() {
+        for hundredths in 0..10_000_u16 {
+            let (whole, tenths, last) = (hundredths / 100, hundredths / 10 % 10, hundredths % 10);
+            let text = format!("{whole}.{tenths}{last},");
+            assert_eq!(
+                PlainNumber::read_hundredths(text.as_bytes()),
+                Some((hundredths, &b","[..])),
+                "{text}"
+            );
+            let text = format!("{whole}.{tenths}}}");
+            let expected = Some((hundredths - last, &b"}"[..]));
+            assert_eq!(PlainNumber::read_hundredths(text.as_bytes()), expected, "{text}");
+        }
+        for text in [
+            "", "1.", "1.5", "21.55", "1.555,", "21.555,", "100.0,", "01.5,", "-1.5,", "1.5e,", "1.55 ,",
+            "1,5,",
+        ] {
+            assert_eq!(PlainNumber::read_hundredths(text.as_bytes()), None, "{text}");
+        }
+    }
+
     /// Compares both the end and the value of the number with the general reader.
     #[test]
     fn every_short_text_is_read_like_the_general_reader_or_left_to_it() {
@@ -268,10 +296,10 @@ mod tests {
             let shown = text.escape_ascii();
             let general = JsonNumber::read(&text).ok();
             let behind = |rest: &[u8]| Some(text.len() - rest.len());
-            if let Some((tenths, rest)) = PlainNumber::read_tenths(&text) {
+            if let Some((hundredths, rest)) = PlainNumber::read_hundredths(&text) {
                 assert_eq!(behind(rest), general.map(|(_, used)| used), "{shown}");
                 let expected = general.and_then(|(number, _)| number.to_f64());
-                assert_eq!(Some(f64::from(tenths) / 10.0), expected, "{shown}");
+                assert_eq!(Some(f64::from(hundredths) / 100.0), expected, "{shown}");
             }
             if let Some((plain, rest)) = PlainNumber::read(&text) {
                 assert_eq!(behind(rest), general.map(|(_, used)| used), "{shown}");

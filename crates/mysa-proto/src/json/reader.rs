@@ -388,12 +388,12 @@ impl<'a> Reader<'a> {
         Some(made)
     }
 
-    /// Like [`Reader::plain_number`], for the usual form of a measured value, in tenths.
+    /// Like [`Reader::plain_number`], for the usual form of a measured value, in hundredths.
     #[inline(always)]
-    pub(crate) fn tenths(&mut self) -> Option<u16> {
-        let (tenths, rest) = PlainNumber::read_tenths(self.rest)?;
+    pub(crate) fn hundredths(&mut self) -> Option<u16> {
+        let (hundredths, rest) = PlainNumber::read_hundredths(self.rest)?;
         self.rest = rest;
-        Some(tenths)
+        Some(hundredths)
     }
 
     /// Like [`Reader::plain_number`], for an integer of one or two digits.

@@ -101,7 +101,17 @@ fields! { 'a;
 }
 
 /// Reads an object, or a percentage, which is the active brightness.
+#[inline(always)]
 fn brightness(reader: &mut Reader<'_>) -> Result<Option<Brightness>, Stop> {
+    match reader.small_whole() {
+        // Two digits are a percentage.
+        Some(active) => Ok(Some(Brightness { active: Some(active), ..Brightness::default() })),
+        None => unusual_brightness(reader),
+    }
+}
+
+#[inline(never)]
+fn unusual_brightness(reader: &mut Reader<'_>) -> Result<Option<Brightness>, Stop> {
     let object = if reader.peek() == Some(b'{') {
         BrightnessObject::read(reader)?
     } else {

@@ -50,15 +50,29 @@ pub(crate) fn message<'a>(topic: TopicKind, reader: &mut Reader<'a>) -> Result<M
     let Some(number) = decoder.msg.filter(|_| before_key && reader.consume_key(quoted!("body"))) else {
         return decode_any_order(&mut decoder, topic, start, Some(before_key), reader);
     };
-    let rest = Rest { topic, start, body_start: reader.place(), number };
-    if number != 40 {
-        let body = read_body(number, topic, reader).map_err(|Stop| reader.error())?;
-        return rest.read(&mut decoder, body, reader);
+    // The device is built before the body is read: a copy right after the stores stalls the processor.
+    let device = decoder.named(topic);
+    let rest = Rest { topic, start, body_start: reader.place(), number, device };
+    // The usual bodies are put straight into the message: a copy of the enum costs as much as reading two fields.
+    match number {
+        40 => {
+            let mut status = StatusBody::default();
+            status.fill(reader).map_err(|Stop| reader.error())?;
+            rest.read(&mut decoder, Body::Status(status.0), reader)
+        }
+        44 => {
+            let mut body = ControlBody::default();
+            body.fill(reader).map_err(|Stop| reader.error())?;
+            match body.command(topic) {
+                Some(command) => rest.read(&mut decoder, Body::Command(command), reader),
+                None => rest.read(&mut decoder, Body::Ack(body.ack), reader),
+            }
+        }
+        _ => {
+            let body = read_body(number, topic, reader).map_err(|Stop| reader.error())?;
+            rest.read(&mut decoder, body, reader)
+        }
     }
-    // A status is put straight into the message: a copy of the enum costs as much as reading two fields.
-    let mut status = StatusBody::default();
-    status.fill(reader).map_err(|Stop| reader.error())?;
-    rest.read(&mut decoder, Body::Status(status.0), reader)
 }
 
 /// Rest of a message after its body.
@@ -67,6 +81,7 @@ struct Rest<'a> {
     start: Place<'a>,
     body_start: Place<'a>,
     number: i64,
+    device: Option<DeviceId>,
 }
 
 impl<'a> Rest<'a> {
@@ -86,7 +101,8 @@ impl<'a> Rest<'a> {
         }
         let raw = reader.since(self.start);
         reader.end().map_err(|Stop| reader.error())?;
-        Ok(Message { envelope: decoder.envelope(self.topic), body, raw, raw_body })
+        let envelope = decoder.envelope_of(self.device, self.topic);
+        Ok(Message { envelope, body, raw, raw_body })
     }
 }
 
@@ -117,8 +133,11 @@ fn decode_any_order<'a>(
     }
     let raw = reader.since(start);
     reader.end().map_err(|Stop| reader.error())?;
-    let envelope = decoder.envelope(topic);
-    decoder.finish(envelope, raw, &flat)
+    if let (None, Some(number)) = (decoder.msg, decoder.msg_type) {
+        let envelope = decoder.envelope(topic);
+        return Ok(Message { envelope, body: legacy_body(number, &flat), raw, raw_body: decoder.raw_body });
+    }
+    decoder.finish(topic, raw, &flat)
 }
 
 impl<'a> Decoder<'a> {
@@ -154,7 +173,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Like `in_order`, for `MsgType` messages, whose keys devices sort.
-    #[inline(always)]
+    #[inline(never)]
     fn legacy_in_order(&mut self, flat: &mut Flat<'a>, reader: &mut Reader<'a>) -> Result<bool, Stop> {
         let mut before_key = true;
         members! { reader, before_key;
@@ -247,14 +266,25 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    // Inlined, so that the fields are stored where they stay: a copy right after the stores stalls the processor.
+    /// Device that the message names.
     #[inline(always)]
-    fn envelope(&self, topic: TopicKind) -> Envelope<'a> {
+    fn named(&self, topic: TopicKind) -> Option<DeviceId> {
         let party = match topic {
             TopicKind::In => &self.dest,
             TopicKind::Out | TopicKind::Batch => &self.src,
         };
         let named = party.name.filter(|_| party.kind.is_none_or(|kind| kind == SRC_DEVICE)).or(self.device);
+        named.and_then(|name| DeviceId::from_bytes(name.plain_bytes()?))
+    }
+
+    #[inline(always)]
+    fn envelope(&self, topic: TopicKind) -> Envelope<'a> {
+        self.envelope_of(self.named(topic), topic)
+    }
+
+    // Inlined, so that the fields are stored where they stay: a copy right after the stores stalls the processor.
+    #[inline(always)]
+    fn envelope_of(&self, device: Option<DeviceId>, topic: TopicKind) -> Envelope<'a> {
         let (form, number) = match (self.msg, self.msg_type) {
             (Some(number), _) => (MessageForm::Mcm, Some(number)),
             (None, Some(number)) => (MessageForm::Legacy, Some(number)),
@@ -264,7 +294,7 @@ impl<'a> Decoder<'a> {
             topic,
             form,
             number,
-            device: named.and_then(|name| DeviceId::from_bytes(name.plain_bytes()?)),
+            device,
             src_type: self.src.kind,
             src_ref: self.src.name,
             time: match form {
@@ -277,25 +307,25 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    /// Completes a message that is not a `MsgType` message.
     fn finish(
         &mut self,
-        mut envelope: Envelope<'a>,
+        topic: TopicKind,
         raw: RawJson<'a>,
         flat: &Flat<'a>,
     ) -> Result<Message<'a>, DecodeError> {
         let raw_body = self.raw_body;
-        let topic = envelope.topic;
+        let mut envelope = self.envelope(topic);
         let again = |number| {
             let mut reader = raw_body.map_or(Reader::new(b"null"), RawJson::reader);
             read_body(number, topic, &mut reader).map_err(|Stop| reader.error())
         };
-        let mut body = match (envelope.form, envelope.number) {
-            (MessageForm::Legacy, Some(number)) => legacy_body(number, flat),
-            (_, Some(number)) => match self.body.take() {
+        let mut body = match self.msg {
+            Some(number) => match self.body.take() {
                 Some((read_as, body)) if read_as == number => body,
                 _ => again(number)?,
             },
-            (_, None) => {
+            None => {
                 let body = recognise(topic, again, flat.readings.is_some())?;
                 if matches!(body, Body::Ack(_) | Body::Command(_)) {
                     envelope.number = Some(44);
@@ -373,13 +403,7 @@ fn read_body<'a>(number: i64, topic: TopicKind, reader: &mut Reader<'a>) -> Resu
         40 => Body::Status(StatusBody::read(reader)?.0),
         44 => {
             let body = ControlBody::read(reader)?;
-            let answer = body.ack.success.is_some() || body.ack.state.is_some();
-            if body.cmd.is_some() || (topic == TopicKind::In && !answer) {
-                let changes = body.cmd.and_then(Changeset::new);
-                Body::Command(CommandMessage { body_type: body.ack.body_type, changes })
-            } else {
-                Body::Ack(body.ack)
-            }
+            body.command(topic).map_or(Body::Ack(body.ack), Body::Command)
         }
         61 => Body::Firmware(FirmwareReport::read(reader)?),
         _ => {
@@ -436,12 +460,31 @@ struct ControlBody<'a> {
     cmd: Option<RawJson<'a>>,
 }
 
+impl<'a> ControlBody<'a> {
+    /// The command, if this is one and no acknowledgement.
+    fn command(&self, topic: TopicKind) -> Option<CommandMessage<'a>> {
+        let answer = self.ack.success.is_some() || self.ack.state.is_some();
+        (self.cmd.is_some() || (topic == TopicKind::In && !answer)).then(|| CommandMessage {
+            body_type: self.ack.body_type,
+            changes: self.cmd.and_then(Changeset::new),
+        })
+    }
+}
+
 impl<'a> ReadFields<'a> for ControlBody<'a> {
     const KEYS: &'static [&'static str] = &["cmd"];
 
+    /// Like that of [`Ack`], with the state in its place.
     #[inline(always)]
     fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<bool, Stop> {
-        self.ack.in_order(reader)
+        let mut before_key = true;
+        members! { reader, before_key;
+            "state" => field::nested_into(&mut self.ack.state, reader)?;
+            "success" => self.ack.success = field::flag(reader)?;
+            "trig_src" => self.ack.trigger_source = field::integer(reader)?;
+            "type" => self.ack.body_type = field::integer(reader)?;
+        }
+        Ok(before_key)
     }
 
     fn field(&mut self, key: Key, reader: &mut Reader<'a>) -> Result<bool, Stop> {

@@ -50,28 +50,40 @@ pub struct Envelope<'a> {
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct MessageId {
     magnitude: u64,
-    negative: bool,
+    sign: Sign,
+}
+
+// As wide as the magnitude: the padding behind a byte would be copied together with the next field of the envelope, which
+// stalls the processor.
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+#[repr(u64)]
+enum Sign {
+    Plus,
+    Minus,
 }
 
 impl MessageId {
     /// Id with this number.
     #[must_use]
     pub const fn new(id: u64) -> Self {
-        Self { magnitude: id, negative: false }
+        Self { magnitude: id, sign: Sign::Plus }
     }
 
     /// Number, or `None` if it is negative.
     #[must_use]
     pub const fn as_u64(self) -> Option<u64> {
-        if self.negative { None } else { Some(self.magnitude) }
+        match self.sign {
+            Sign::Plus => Some(self.magnitude),
+            Sign::Minus => None,
+        }
     }
 
     /// -1 means a missing value.
     pub(crate) fn from_number(number: JsonNumber<'_>) -> Option<Self> {
-        number
-            .to_integer()
-            .filter(|&integer| integer != (true, 1))
-            .map(|(negative, magnitude)| Self { magnitude, negative })
+        number.to_integer().filter(|&integer| integer != (true, 1)).map(|(negative, magnitude)| Self {
+            magnitude,
+            sign: if negative { Sign::Minus } else { Sign::Plus },
+        })
     }
 }
 
@@ -89,7 +101,7 @@ impl PartialEq<u64> for MessageId {
 
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.negative { "-" } else { "" })?;
+        f.write_str(if self.sign == Sign::Minus { "-" } else { "" })?;
         self.magnitude.fmt(f)
     }
 }
