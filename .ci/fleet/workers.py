@@ -520,7 +520,7 @@ class Check:
             if took:
                 print(f" {len(took)} accounts, live with the next owner after {spread(took)}; without reports for {spread(gaps)}", end="")
             elif trouble.returned:
-                print(f" {len(trouble.returned)} accounts, live after it within {spread(list(trouble.returned.values()))}", end="")
+                print(f" {len(trouble.returned)} accounts, next live state after {spread(list(trouble.returned.values()))}", end="")
             if trouble.ended:
                 asked = [caller for caller in self.callers if trouble.begun <= caller.begun <= trouble.ended]
                 during = collections.Counter(verdict(caller.verdict) for caller in asked if caller.verdict)
