@@ -295,6 +295,27 @@ fn a_decided_command_ends_a_connection_on_which_the_peer_is_silent_since() {
     }
 }
 
+/// A report that was on its way when the way broke proves nothing about the command.
+#[test]
+fn a_report_just_after_a_command_does_not_keep_a_silent_connection() {
+    let mut harness = Harness::resume(by(CommandChannel::Mqtt));
+    harness.run(secs(10));
+    harness.cloud.broker.puback = false;
+    harness.cloud.device_acks = false;
+    harness.cloud.device_applies = false;
+    let now = harness.now();
+    let id = harness.session.command(now, device(LITE), setpoint(20.0), Some(secs(9))).unwrap();
+    harness.run(Duration::from_millis(100));
+    harness.status(LITE, 19.0);
+    harness.run(Duration::from_millis(100));
+    harness.cloud.dead = true;
+    harness.run(Duration::from_millis(8_700));
+    assert_eq!((harness.log.aborts, harness.verdicts(id)), (0, vec![]));
+    harness.run(Duration::from_millis(200));
+    assert!(matches!(harness.verdict(id), Verdict::Unconfirmed { .. }), "{:?}", harness.verdict(id));
+    assert_eq!(harness.log.aborts, 1);
+}
+
 #[test]
 fn commands_without_a_connection_expire_unsent() {
     let mut settings = Settings::default();

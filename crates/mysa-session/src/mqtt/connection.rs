@@ -43,6 +43,9 @@ pub(crate) struct Connection {
     ping_until: Option<Duration>,
     /// Time at which the last ping was sent.
     pinged_at: Duration,
+    /// Number of pings sent, and of those up to the last one that was answered.
+    pings: u32,
+    answered: u32,
     /// `true` if its host was looked up, not configured.
     pub(crate) looked_up: bool,
 }
@@ -64,6 +67,10 @@ pub(crate) struct InFlight {
     until: Duration,
     /// Number of repeats left.
     pub(crate) retries: u8,
+    /// Time of the latest copy, and the number of pings sent before it: the answer to a later one proves that the broker has
+    /// read it.
+    copied: Duration,
+    pings: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -124,6 +131,8 @@ impl Connection {
             blocked: false,
             last_received: cx.mono(),
             next_ping: Duration::MAX,
+            pings: 0,
+            answered: 0,
             ping_until: None,
             pinged_at: Duration::ZERO,
             looked_up: cx.broker.get(&cx.environment.broker).1,
@@ -257,6 +266,8 @@ impl Connection {
             until: cx.after(cx.settings.puback_timeout),
             // A lost request is not repeated: the next renewal takes its place.
             retries: 0,
+            copied: cx.mono(),
+            pings: self.pings,
         });
         self.next_send = cx.after(cx.settings.pace);
         written
@@ -278,6 +289,8 @@ impl Connection {
             sent: cx.mono(),
             until: cx.after(cx.settings.puback_timeout),
             retries,
+            copied: cx.mono(),
+            pings: self.pings,
         });
         Packets::with(|out| encode_publish(device, payload, packet, false, out))
     }
@@ -297,15 +310,18 @@ impl Connection {
     }
 
     /// Releases the packet id of a command that needs no acknowledgement any more. Returns the time at which the command
-    /// was sent if the broker may still have to read it here.
+    /// was last sent if the broker may still have to read it here.
     pub(crate) fn release(&mut self, serial: u64) -> Option<Duration> {
         let ours = |waiting: &InFlight| matches!(waiting.what, Publishing::Command { serial: other, .. } if other == serial);
         let Some(at) = self.in_flight.iter().position(ours) else {
             return self.unread.iter().find(|unread| unread.serial == serial).map(|unread| unread.sent);
         };
         let waiting = self.in_flight.swap_remove(at);
-        self.give_up(waiting.what, waiting.sent);
-        Some(waiting.sent)
+        if waiting.pings < self.answered {
+            return None;
+        }
+        self.give_up(waiting.what, waiting.copied);
+        Some(waiting.copied)
     }
 
     /// Records a publish that was given up without an acknowledgement, and schedules a ping whose answer shows that the
@@ -334,11 +350,11 @@ impl Connection {
         in_flight.chain(unread).any(|(other, serial)| other == device && contradicts(serial))
     }
 
-    /// Returns `true` if bytes that were sent at `sent` may not have left this host: the driver holds bytes that the peer
-    /// does not accept, or the peer has sent nothing in the [`SILENCE`] since, so that they may wait in a buffer of the
-    /// operating system.
+    /// Returns `true` if bytes that were sent at `sent`, and that the broker may still have to read, may not have left this
+    /// host: the driver holds bytes that the peer does not accept, or the peer has sent nothing for [`SILENCE`] until now, so
+    /// that they may wait in a buffer of the operating system. What it sent soon after them may have been on its way before.
     pub(crate) fn may_be_stalled_since(&self, sent: Duration, now: Duration) -> bool {
-        self.blocked || (self.last_received <= sent && now.saturating_sub(sent) >= SILENCE)
+        self.blocked || now.saturating_sub(self.last_received.max(sent)) >= SILENCE
     }
 
     /// Time at which the latest bytes arrived, or of the dial.
@@ -460,6 +476,8 @@ impl Connection {
             stream,
             ping_until,
             pinged_at,
+            pings,
+            answered,
             next_ping,
             ..
         } = self;
@@ -532,6 +550,7 @@ impl Connection {
                 }
                 (Inbound::PingResp, Phase::Live { .. }) => {
                     *ping_until = None;
+                    *answered = *pings;
                     unread.retain(|unread| unread.sent >= *pinged_at);
                     // The ping may have been sent before the publish.
                     if !unread.is_empty() {
@@ -564,6 +583,7 @@ impl Connection {
         let mut probe = false;
         let mut given_up = Vec::new();
         let (id, last_received, timeout) = (self.id, self.last_received, cx.settings.puback_timeout);
+        let pings = self.pings;
         self.in_flight.retain_mut(|waiting| {
             if waiting.until > now {
                 return true;
@@ -572,7 +592,7 @@ impl Connection {
             if waiting.retries == 0 {
                 if last_received > waiting.sent {
                     events.push(ConnectionEvent::Unanswered(waiting.what));
-                    given_up.push((waiting.what, waiting.sent));
+                    given_up.push((waiting.what, waiting.copied));
                     return false;
                 }
                 // Nothing at all arrived since the publish, so a dead connection is as likely as a denial. The ping
@@ -582,6 +602,7 @@ impl Connection {
             }
             waiting.retries -= 1;
             waiting.until = now.saturating_add(timeout);
+            (waiting.copied, waiting.pings) = (now, pings);
             cx.outbox.push(Work::Repeat { conn: id, packet: waiting.packet });
             true
         });
@@ -610,6 +631,7 @@ impl Connection {
         self.next_ping = cx.after(cx.settings.ping_interval());
         self.ping_until = Some(cx.after(cx.settings.ping_timeout));
         self.pinged_at = cx.mono();
+        self.pings = self.pings.saturating_add(1);
     }
 
     pub(crate) fn set_refused(&mut self, wanted: TopicFilter, retry_at: Duration) {

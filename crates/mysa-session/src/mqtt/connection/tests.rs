@@ -38,6 +38,22 @@ fn a_connection_accepts_fifty_publishes_until_one_is_released() {
 }
 
 #[test]
+fn the_answer_to_a_ping_proves_that_copies_before_it_were_read_and_no_later_one() {
+    let mut cx = test_context();
+    let mut connection = live(&cx, &[]);
+    let device = DeviceId::new("a0b1c2d3e4f6").unwrap();
+    for serial in [1, 2] {
+        connection.publish_command(&cx, device, b"{}", serial, 2);
+    }
+    connection.ping(&mut cx);
+    connection.receive(&mut cx, &[0xd0, 0], &mut Vec::new(), |_, _| {});
+    assert_eq!(connection.release(1), None);
+    cx.now.mono = cx.settings.puback_timeout;
+    connection.step(&mut cx, &mut Vec::new());
+    assert_eq!(connection.release(2), Some(cx.mono()), "its repeat is later than the ping");
+}
+
+#[test]
 fn an_unwanted_filter_is_unsubscribed_only_if_it_was_granted() {
     let cx = test_context();
     let mut connection = live(&cx, &[topic(1), topic(2), topic(3)]);
