@@ -1,8 +1,8 @@
 use core::time::Duration;
 
 use mysa_proto::{
-    BatchReadings, Body, Celsius, DecodeError, DeviceId, DeviceState, Family, Json, Message, MessageForm,
-    ModeTable, Now, Observation, RawJson, TopicKind, UnixTime,
+    Answer, BatchReadings, Body, Celsius, DecodeError, DeviceId, DeviceState, Family, Json, Message,
+    MessageForm, ModeTable, Now, Observation, RawJson, SentCommand, TopicKind, UnixTime,
 };
 
 use crate::script::Script;
@@ -13,10 +13,12 @@ use crate::script::Script;
 ///
 /// Accepted text is UTF-8 and values are in range. White space around a message, and another notation of its numbers and strings,
 /// change nothing. Unknown fields are kept whole. `Message::salvage` gives the envelope of a valid message. Merging it twice into a
-/// `DeviceState` equals merging it once. No message of a device is dangerous.
+/// `DeviceState` equals merging it once. No message of a device is dangerous. What the decoder leaves as text (the changes of a
+/// command, the events of a schedule, the words of a log line) is read as well, and is in range.
 ///
 /// ```
 /// mysa_fuzz::message(b"\0{\"ver\":\"1.0\",\"msg\":40,\"src\":{\"ref\":\"a0b1c2d3e4f5\"}}");
+/// mysa_fuzz::message(br#" {"ver":"1.0","msg":34,"body":{"events":["1|0|9|3|20|0|0|0|0|0"],"totalEvents":1}}"#);
 /// ```
 pub fn message(data: &[u8]) {
     let mut script = Script::new(data);
@@ -63,9 +65,7 @@ pub fn message(data: &[u8]) {
     if topic != TopicKind::In {
         assert_eq!(message.danger(), None);
     }
-    if let Body::BatchReadings(batch) = &message.body {
-        let _ = BatchReadings::from_message(batch);
-    }
+    body(&message);
     let Some(device) = DeviceId::new("a0b1c2d3e4f6") else { return };
     let _ = message.is_about(device);
 
@@ -86,6 +86,59 @@ pub fn message(data: &[u8]) {
         assert_eq!(state.setpoint().map(|field| field.value), seen.setpoint);
         assert_eq!(state.temperature().map(|field| field.value), seen.temperature);
         assert_eq!(state.mode().map(|field| field.value), seen.mode);
+    }
+}
+
+/// Reads the parts of a body that `Message::decode` does not read, and what is derived from its fields.
+fn body(message: &Message<'_>) {
+    match &message.body {
+        Body::BatchReadings(batch) => drop(BatchReadings::from_message(batch)),
+        Body::Schedule(schedule) => {
+            let elements = schedule.raw_events.map_or(0, |events| events.elements().count());
+            let mut read = 0;
+            for event in schedule.events() {
+                let (hour, minute) = event.hour_and_minute();
+                let minutes = (u16::from(event.weekday()) * 24 + u16::from(hour)) * 60 + u16::from(minute);
+                assert_eq!(minutes, event.minute_of_week);
+                assert!(event.weekday() < 7 && hour < 24 && minute < 60, "{event:?}");
+                assert!(event.setpoint.is_none_or(plausible), "{event:?}");
+                read += 1;
+            }
+            assert!(read <= elements, "{read} of {elements} events");
+            assert!(!(schedule.is_delete() && (elements > 0 || schedule.is_partial())));
+        }
+        Body::Command(command) => {
+            for entry in command.changes.iter().flat_map(|changes| changes.iter()) {
+                assert!(entry.control.setpoint.is_none_or(plausible), "{entry:?}");
+                assert!(entry.control.agrees_with(&entry.control), "{entry:?}");
+            }
+        }
+        Body::Ack(ack) => {
+            assert_eq!(ack.trigger().is_some(), ack.trigger_source.is_some());
+            let Some(device) = message.envelope.device.or_else(|| DeviceId::new("a0b1c2d3e4f6")) else {
+                return;
+            };
+            let Some(id) = message.envelope.resp_id.and_then(|id| id.as_u64()) else { return };
+            let sent = SentCommand { device, id, asked: ack.state.unwrap_or_default() };
+            let other = message.answers(&SentCommand { id: id ^ 1, ..sent });
+            assert_eq!(other, Answer::NotThisRequest, "an acknowledgement is for one command");
+            match message.answers(&sent) {
+                Answer::Confirmed => assert_eq!((ack.success, ack.state.is_some()), (Some(true), true)),
+                Answer::Rejected => assert_eq!(ack.success, Some(false)),
+                Answer::Unconfirmed => assert!(ack.success.is_none() || ack.state.is_none(), "{ack:?}"),
+                Answer::NotThisRequest => assert_ne!(message.envelope.src_type.unwrap_or(1), 1),
+                Answer::NotAnAck => panic!("{ack:?}"),
+            }
+        }
+        Body::Log(log) => {
+            for word in [log.firmware(), log.ip(), log.serial()].into_iter().flatten() {
+                assert!(!word.is_empty() && !word.contains(char::is_whitespace), "{word:?}");
+                assert!(log.message.is_some_and(|line| line.as_raw().contains(word)));
+            }
+        }
+        Body::Event(event) => assert_eq!(event.kind().is_some(), event.event_type.is_some()),
+        Body::SetpointChange(change) => assert_eq!(change.trigger().is_some(), change.source.is_some()),
+        _ => {}
     }
 }
 
@@ -149,6 +202,10 @@ fn in_range(seen: &Observation) {
     assert!(seen.voltage.is_none_or(|it| it.as_volts() >= 0.0 && it.as_volts().is_finite()), "{seen:?}");
     // The range of the model applies when a setpoint is written, not when it is read.
     for celsius in [seen.temperature, seen.floor_temperature, seen.setpoint].into_iter().flatten() {
-        assert!((-60.0..=130.0).contains(&celsius.as_degrees()), "{seen:?}");
+        assert!(plausible(celsius), "{seen:?}");
     }
+}
+
+fn plausible(celsius: Celsius) -> bool {
+    (-60.0..=130.0).contains(&celsius.as_degrees())
 }
