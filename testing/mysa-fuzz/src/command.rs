@@ -1,6 +1,7 @@
 use mysa_proto::{
-    Body, Brightness, Celsius, Change, Command, DeviceId, EnvelopeForm, EnvelopeMeta, FanSpeed, Hold, Limits,
-    Message, Mode, ModeTable, Model, StructuredUpdate, Swing, TopicKind, TrackedSensor, UnixTime,
+    AutoSetpoints, Body, Brightness, Celsius, Change, Command, ControlState, DeviceId, EnvelopeForm,
+    EnvelopeMeta, FanSpeed, Hold, Limits, Message, Mode, ModeTable, Model, StructuredUpdate, Swing,
+    TopicKind, TrackedSensor, UnixTime,
 };
 use serde_json::Value;
 
@@ -10,12 +11,13 @@ const NOW: UnixTime = UnixTime::from_millis(1_767_323_045_678);
 
 /// Encoder of commands.
 ///
-/// Input: a model, the requested change, the limits of the user, a mode table, the form of the envelope, an id and the name of the
-/// app.
+/// Input: a model, the requested change, the limits of the user, a mode table, the form of the envelope, an id, the name of the
+/// app, and the settings of the change that only one of the channels has.
 ///
 /// A change is rejected with a reason, or encoded as strict JSON that `Message::decode` reads as the requested settings: for the
 /// right device, on the step of the model, inside the limits of the model and of the user, with nothing that was not requested,
-/// and never as a dangerous message.
+/// and never as a dangerous message. An acknowledgement that repeats it confirms it. The body for the structured service holds
+/// nothing that was not requested either.
 ///
 /// ```
 /// // The first model, and a setpoint of 21 °C.
@@ -32,7 +34,7 @@ pub fn command(data: &[u8]) {
         min_setpoint: script.option(celsius),
         max_setpoint: script.option(celsius),
         mode: script.option(mode),
-        tracked_sensor: script.option(|script| script.pick(&[TrackedSensor::Floor, TrackedSensor::Ambient])),
+        tracked_sensor: script.option(sensor),
         ..Limits::default()
     };
     let table = if script.flag() { ModeTable::DESIGN_DOCUMENT } else { ModeTable::OBSERVED };
@@ -40,13 +42,19 @@ pub fn command(data: &[u8]) {
         script.pick(&[EnvelopeForm::Observed, EnvelopeForm::CmdAsString, EnvelopeForm::DesignDocument]);
     let id = u64::from(script.u32());
     let app_ref = script.text();
+    let change = Change {
+        tracked_sensor: script.option(sensor),
+        auto_setpoints: script
+            .option(|script| AutoSetpoints { heat: celsius(script), cool: celsius(script) }),
+        temperature_offset: script.option(celsius),
+        ..change
+    };
+    assert!(change.compare(&change).is_met() && !change.compare(&change).differs, "{change:?}");
+    assert_eq!((change.without(&change), change.within(&change)), (Change::default(), change));
+    assert_eq!(change.then(Change::default()), change);
+    assert!(!change.to_string().is_empty());
 
-    if let Ok(update) = StructuredUpdate::new(&model, &limits, change) {
-        let mut out = Vec::new();
-        update.encode(&mut out);
-        let body: Value = serde_json::from_slice(&out).unwrap_or_else(|error| panic!("{error}: {out:?}"));
-        assert!(body.as_object().is_some_and(|body| !body.is_empty()), "{body}");
-    }
+    structured(&model, &limits, change);
     let command = match Command::new(device, &model, &limits, &table, change, NOW) {
         Ok(command) => command,
         Err(refusal) => return assert!(!refusal.to_string().is_empty()),
@@ -67,6 +75,8 @@ pub fn command(data: &[u8]) {
     assert_eq!(entry.control.mode, fields.md);
     assert_eq!((entry.control.hold, entry.control.fan), (fields.ho, fields.fn_));
     assert!(entry.control.agrees_with(&entry.control));
+    assert!(entry.control.agrees_with(&ControlState::from(&fields)), "{entry:?} {fields:?}");
+    assert_eq!(entry.control.tracked_sensor, fields.tr);
     if let (Some(asked), Some(sent)) = (change.setpoint, fields.sp) {
         let family = command.family();
         let Some(range) = family.setpoint_range() else { panic!("{family:?} has no setpoint") };
@@ -92,6 +102,35 @@ pub fn command(data: &[u8]) {
     // Settings that were not requested are not written.
     assert!(change.setpoint.is_some() || fields.sp.is_none(), "{change:?} {fields:?}");
     assert!(change.lock.is_some() || entry.control.lock.is_none(), "{change:?} {fields:?}");
+}
+
+/// Encodes the change for the structured service.
+fn structured(model: &Model, limits: &Limits<'_>, change: Change) {
+    let update = match StructuredUpdate::new(model, limits, change) {
+        Ok(update) => update,
+        Err(refusal) => return assert!(!refusal.to_string().is_empty()),
+    };
+    let parse = |out: &[u8]| -> Value {
+        serde_json::from_slice(out).unwrap_or_else(|error| panic!("{error}: {}", out.escape_ascii()))
+    };
+    let (mut body, mut state) = (Vec::new(), Vec::new());
+    update.encode(&mut body);
+    update.encode_state(&mut state);
+    let (mut body, state) = (parse(&body), parse(&state));
+    let source = body.as_object_mut().and_then(|body| body.remove("source"));
+    assert_eq!((source, &body), (Some(3.into()), &state), "the same sections");
+    let has = |section: &str| state.get(section).is_some();
+    assert_eq!(has("targetHeat") || has("targetCool"), change.setpoint.is_some(), "{state}");
+    assert!(!(has("targetHeat") && has("targetCool")), "{state}");
+    assert_eq!(has("targetAuto"), change.auto_setpoints.is_some(), "{state}");
+    assert_eq!(
+        has("tracking"),
+        change.tracked_sensor.is_some() || change.temperature_offset.is_some(),
+        "{state}"
+    );
+    if let (Some(pair), Some(range)) = (update.change().auto_setpoints, update.family().setpoint_range()) {
+        assert!(pair.heat <= pair.cool && range.contains(pair.heat) && range.contains(pair.cool), "{pair:?}");
+    }
 }
 
 pub(crate) fn change(script: &mut Script<'_>) -> Change {
@@ -123,6 +162,10 @@ pub(crate) fn change(script: &mut Script<'_>) -> Change {
 fn celsius(script: &mut Script<'_>) -> Celsius {
     let raw = i32::from(script.u16());
     Celsius::from_hundredths(if raw < 6_500 { raw - 500 } else { (raw - 6_500) * 30_000 })
+}
+
+fn sensor(script: &mut Script<'_>) -> TrackedSensor {
+    script.pick(&[TrackedSensor::Floor, TrackedSensor::Ambient])
 }
 
 fn mode(script: &mut Script<'_>) -> Mode {
