@@ -233,13 +233,19 @@ fn shutting_down_aborts_a_connection_that_may_still_hold_a_command() {
     }
 }
 
-#[test]
-fn an_unread_publish_whose_command_is_decided_ends_a_blocked_connection() {
+/// Home in which neither the broker nor a thermostat answers a command.
+fn unanswered() -> Harness {
     let mut harness = Harness::resume(by(CommandChannel::Mqtt));
     harness.run(secs(10));
     harness.cloud.broker.puback = false;
     harness.cloud.device_acks = false;
     harness.cloud.device_applies = false;
+    harness
+}
+
+#[test]
+fn an_unread_publish_whose_command_is_decided_ends_a_blocked_connection() {
+    let mut harness = unanswered();
     let now = harness.now();
     let sent = harness.session.command(now, device(LITE), setpoint(20.0), Some(secs(60))).unwrap();
     harness.run(Duration::from_millis(10));
@@ -279,11 +285,7 @@ fn a_session_that_was_shut_down_has_no_deadline() {
 #[test]
 fn a_decided_command_ends_a_connection_on_which_the_peer_is_silent_since() {
     for (dead, aborts) in [(true, 1), (false, 0)] {
-        let mut harness = Harness::resume(by(CommandChannel::Mqtt));
-        harness.run(secs(10));
-        harness.cloud.broker.puback = false;
-        harness.cloud.device_acks = false;
-        harness.cloud.device_applies = false;
+        let mut harness = unanswered();
         harness.cloud.dead = dead;
         let now = harness.now();
         let id = harness.session.command(now, device(LITE), setpoint(20.0), Some(secs(9))).unwrap();
@@ -298,11 +300,7 @@ fn a_decided_command_ends_a_connection_on_which_the_peer_is_silent_since() {
 /// A report that was on its way when the way broke proves nothing about the command.
 #[test]
 fn a_report_just_after_a_command_does_not_keep_a_silent_connection() {
-    let mut harness = Harness::resume(by(CommandChannel::Mqtt));
-    harness.run(secs(10));
-    harness.cloud.broker.puback = false;
-    harness.cloud.device_acks = false;
-    harness.cloud.device_applies = false;
+    let mut harness = unanswered();
     let now = harness.now();
     let id = harness.session.command(now, device(LITE), setpoint(20.0), Some(secs(9))).unwrap();
     harness.run(Duration::from_millis(100));

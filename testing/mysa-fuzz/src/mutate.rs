@@ -22,7 +22,7 @@ type Ran = (usize, Vec<u8>);
 type Steps = Vec<usize>;
 
 thread_local! {
-    /// What ran last, and the steps that began so far.
+    /// The target and the input that ran last, and the steps that began so far.
     static LAST: RefCell<(Ran, Steps)> = RefCell::default();
     /// Steps of inputs that a target had to run for them, mostly those of a corpus.
     static RAN: RefCell<HashMap<Ran, Steps>> = RefCell::default();

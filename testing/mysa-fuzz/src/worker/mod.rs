@@ -56,7 +56,7 @@ struct Harness {
     settings: Settings,
     mono: Duration,
     store: Store,
-    /// What the watches have not shown yet.
+    /// Entries that the watches have not shown yet.
     inbox: Vec<(Bucket, Entry)>,
     /// Operations that are not carried out, and the time at which each was sent.
     operations: Vec<(Operation, Duration)>,
