@@ -136,7 +136,7 @@ pub fn presign(data: &[u8]) {
 /// body.
 ///
 /// A signed request verifies, and five minutes later it does not. It does not verify with another signature, target, body or key.
-/// What can be signed can be explained.
+/// Every request that can be signed can be explained.
 ///
 /// ```
 /// mysa_fuzz::signed_headers(b"\0\0\0\0\0\0\x01\0\x04AKID\x06secret\0\x07devices\0\0body");
