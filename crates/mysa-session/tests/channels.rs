@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use harness::{Harness, LITE, Reply, by, device, secs, setpoint, stored};
 use mysa_proto::{Change, Channel, Mode, Model};
-use mysa_session::{CommandChannel, DeliveryStage, Event, Level, Refused, Settings, Start, Verdict};
+use mysa_session::{
+    CommandChannel, CommandId, DeliveryStage, Event, Level, Refused, Settings, Start, Verdict,
+};
 
 #[test]
 fn a_command_waits_for_mqtt_for_eight_seconds_or_a_third_of_its_time() {
@@ -106,28 +108,45 @@ fn a_denial_of_an_earlier_run_does_not_outlive_the_structured_service() {
     assert!(!verdicts[0].is_confirmed() && verdicts[1].is_confirmed(), "{verdicts:?}");
 }
 
-/// The broker has stopped reading, and would act on the first setpoint when it continues.
-#[test]
-fn a_connection_that_may_hold_an_older_command_ends_before_a_newer_one_goes_by_the_other_channel() {
-    let mut harness = Harness::live();
+/// Sends a change on a connection on which the broker reads nothing, although messages still arrive, until the missing
+/// acknowledgement counts as a denial and the structured service carries the command.
+fn unread_then_structured(harness: &mut Harness, change: Change) -> CommandId {
     harness.cloud.dead = true;
-    let first = harness.set(LITE, 21.0);
-    // Messages still arrive, so the missing acknowledgement counts as a denial.
+    let now = harness.now();
+    let id = harness.session.command(now, device(LITE), change, None).unwrap();
     while harness.log.updates.is_empty() {
         harness.run(secs(1));
         harness.retained(LITE, "{}");
     }
+    id
+}
+
+/// The broker would act on the command when it reads again, after the verdict.
+#[test]
+fn a_connection_that_may_hold_a_command_ends_when_the_other_channel_confirms_it() {
+    let mut harness = Harness::live();
+    let id = unread_then_structured(&mut harness, setpoint(21.0));
+    assert_eq!((harness.log.aborts, harness.verdicts(id)), (0, vec![]));
     harness.run(secs(5));
-    assert!(harness.verdict(first).is_confirmed(), "{}", harness.verdict(first));
-    assert_eq!(
-        (harness.log.closes, harness.open_sockets()),
-        (0, 1),
-        "the unread publish has the same values"
-    );
-    let second = harness.set(LITE, 22.0);
-    harness.run(secs(4));
-    assert_eq!(harness.log.closes, 1);
-    assert!(harness.verdict(second).is_confirmed(), "{}", harness.verdict(second));
+    assert!(harness.verdict(id).is_confirmed(), "{}", harness.verdict(id));
+    assert_eq!(harness.log.aborts, 1);
+}
+
+/// The broker would act on the first setpoint when it reads again. Its command is undecided, because a newer one takes over
+/// only a part of it.
+#[test]
+fn a_connection_that_may_hold_an_older_command_ends_before_a_newer_one_goes_by_the_other_channel() {
+    let mut harness = Harness::live();
+    harness.cloud.structured_applies = false;
+    let both = Change { lock: Some(true), ..setpoint(21.0) };
+    let first = unread_then_structured(&mut harness, both);
+    let now = harness.now();
+    harness.session.command(now, device(LITE), setpoint(22.0), None).unwrap();
+    while harness.log.updates.len() < 2 {
+        assert_eq!((harness.log.aborts, harness.verdicts(first)), (0, vec![]));
+        harness.run(Duration::from_millis(10));
+    }
+    assert_eq!((harness.log.aborts, harness.verdicts(first)), (1, vec![]));
 }
 
 #[test]

@@ -297,7 +297,7 @@ fn a_decided_command_ends_a_connection_on_which_the_peer_is_silent_since() {
     }
 }
 
-/// A report that was on its way when the way broke proves nothing about the command.
+/// A report that was on its way when the connection broke proves nothing about the command.
 #[test]
 fn a_report_just_after_a_command_does_not_keep_a_silent_connection() {
     let mut harness = unanswered();
@@ -312,6 +312,43 @@ fn a_report_just_after_a_command_does_not_keep_a_silent_connection() {
     harness.run(Duration::from_millis(200));
     assert!(matches!(harness.verdict(id), Verdict::Unconfirmed { .. }), "{:?}", harness.verdict(id));
     assert_eq!(harness.log.aborts, 1);
+}
+
+/// A lost packet is sent again after a pause that grows, in each direction for itself: reports may arrive for seconds while the
+/// command still waits.
+#[test]
+fn reports_do_not_keep_a_connection_that_loses_what_is_sent() {
+    let mut harness = unanswered();
+    harness.cloud.dead = true;
+    let now = harness.now();
+    let id = harness.session.command(now, device(LITE), setpoint(20.0), Some(secs(9))).unwrap();
+    for _ in 0..89 {
+        harness.run(Duration::from_millis(100));
+        harness.retained(LITE, "{}");
+    }
+    assert_eq!((harness.log.aborts, harness.verdicts(id)), (0, vec![]));
+    harness.run(Duration::from_millis(200));
+    assert!(matches!(harness.verdict(id), Verdict::Unconfirmed { .. }), "{:?}", harness.verdict(id));
+    assert_eq!(harness.log.aborts, 1);
+}
+
+/// The verdict falls within two seconds of the command, and the acknowledgement is missing.
+#[test]
+fn a_connection_ends_soon_after_the_verdict_unless_the_broker_reads() {
+    for (dead, aborts) in [(true, 1), (false, 0)] {
+        let mut harness = unanswered();
+        harness.cloud.dead = dead;
+        let now = harness.now();
+        let id = harness.session.command(now, device(LITE), setpoint(20.0), Some(secs(9))).unwrap();
+        harness.run(Duration::from_millis(500));
+        let now = harness.now();
+        harness.session.cancel(now, id);
+        harness.run(Duration::from_millis(1_400));
+        assert!(matches!(harness.verdict(id), Verdict::Unconfirmed { .. }), "{:?}", harness.verdict(id));
+        assert_eq!(harness.log.aborts, 0, "dead: {dead}");
+        harness.run(Duration::from_millis(200));
+        assert_eq!(harness.log.aborts, aborts, "dead: {dead}");
+    }
 }
 
 #[test]

@@ -253,7 +253,7 @@ impl World {
     }
 
     fn check_verdict(&mut self, id: CommandId, verdict: &Verdict) -> Result<(), Violation> {
-        let (device, issued) = self.ledger.decide(id, verdict)?;
+        let (device, issued) = self.ledger.decide(self.now, id, verdict)?;
         let late = self.now > issued.at + issued.deadline + VERDICT_SLACK;
         let (at, sent, change) = (issued.at, issued.sent, issued.change);
         let was_true = Ledger::was_true(issued);

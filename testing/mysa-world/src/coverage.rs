@@ -70,6 +70,7 @@ kinds! {
         BlackHoleOut = "network-blackhole-out",
         BlackHoleIn = "network-blackhole-in",
         HeldBack = "bytes to the cloud held back",
+        Unsent = "bytes wait in the host",
         Write401 = "write-401",
         Write403 = "write-403",
         Write5xx = "write-503",
@@ -160,6 +161,7 @@ impl TroubleKind {
         matches!(
             self,
             Self::HeldBack
+                | Self::Unsent
                 | Self::ClockStep
                 | Self::Suspend
                 | Self::Freeze

@@ -16,6 +16,8 @@ const MOST_IDS: usize = 4;
 const MOST_REQUESTS: usize = 3;
 /// Number of commands remembered per thermostat.
 const REMEMBERED: usize = 64;
+/// Time from which bytes that are sent cannot be recalled by a verdict: the broker's answers need time as well.
+const READ_WITHIN: Duration = Duration::from_secs(2);
 
 /// Commands of the client that is running now.
 #[derive(Debug, Default)]
@@ -40,6 +42,9 @@ pub(crate) struct Issued {
     pub(crate) at: Duration,
     pub(crate) deadline: Duration,
     pub(crate) decided: Option<Decided>,
+    decided_at: Duration,
+    /// Numbers of the transmissions that carried the command.
+    transmissions: Vec<u64>,
     /// Time at which its first byte left the client.
     pub(crate) sent: Option<Duration>,
     settings: Vec<Wanted>,
@@ -169,6 +174,8 @@ impl Ledger {
             at,
             deadline,
             decided: None,
+            decided_at: Duration::MAX,
+            transmissions: Vec::new(),
             sent: None,
             settings,
             ids: Vec::new(),
@@ -214,6 +221,7 @@ impl Ledger {
     /// Records the verdict on a command and returns the command, or the violation if the verdict is not allowed.
     pub(crate) fn decide(
         &mut self,
+        now: Duration,
         id: CommandId,
         verdict: &Verdict,
     ) -> Result<(DeviceId, &Issued), Violation> {
@@ -229,6 +237,7 @@ impl Ledger {
             Verdict::Refused(_) => Decided::Refused,
             _ => Decided::Otherwise,
         });
+        issued.decided_at = now;
         if issued.sent.is_some() {
             self.in_flight -= 1;
         } else {
@@ -318,6 +327,7 @@ impl Ledger {
                     }
                 }
             }
+            issued.transmissions.push(self.transmissions);
             if issued.sent.is_none() {
                 issued.sent = Some(now);
                 self.waiting -= 1;
@@ -325,6 +335,19 @@ impl Ledger {
             }
         }
         Ok(self.transmissions)
+    }
+
+    /// Checks the time at which a transmission leaves the host. The client cannot see it, but it must not leave one to chance
+    /// after the verdict.
+    pub(crate) fn left(&self, number: u64, sent: Duration, leaves: Duration) -> Result<(), Violation> {
+        let carried = |issued: &&Issued| issued.transmissions.contains(&number);
+        for issued in self.devices.values().flatten().filter(carried) {
+            if leaves > issued.decided_at && leaves > sent + READ_WITHIN {
+                let after = leaves - issued.decided_at;
+                return Err(Violation::LeftAfterVerdict { command: issued.id.to_string(), after });
+            }
+        }
+        Ok(())
     }
 
     /// Expects a write that is not a command: one request to this path, repeated only after an answer that rules out

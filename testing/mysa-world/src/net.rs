@@ -71,6 +71,9 @@ pub enum Trouble {
     BlackHoleIn,
     /// Bytes from the home on open connections are held back and arrive when the trouble ends.
     HeldBack,
+    /// Bytes from the home on open connections wait in a buffer of the host, as they do for the next attempt after a lost
+    /// packet. They leave when the trouble ends, unless the connection is aborted before.
+    Unsent,
     /// Requests that change something are held back and arrive when the trouble ends.
     WritesHeldBack,
     /// Connections for requests that change something take up to half a minute to open.
@@ -89,8 +92,7 @@ pub(crate) enum Packet {
     Upgrade(Box<mysa_session::Dial>),
     Opened(ConnId),
     Refused(ConnId, Option<Box<HttpReply>>),
-    /// Bytes on a connection and the commands they carry: each thermostat with the number of the transmission.
-    ToCloud(ConnId, Vec<u8>, Vec<(DeviceId, u64)>),
+    ToCloud(ToCloud),
     ToClient(ConnId, Vec<u8>),
     /// The client closed a connection.
     ClientClosed(ConnId),
@@ -98,6 +100,18 @@ pub(crate) enum Packet {
     CloudClosed(ConnId, Closing),
     /// The connection broke for the client alone; the cloud does not notice.
     Reset(ConnId),
+}
+
+/// Bytes on a connection to the cloud.
+#[derive(Debug)]
+pub(crate) struct ToCloud {
+    pub(crate) conn: ConnId,
+    pub(crate) bytes: Vec<u8>,
+    /// Commands they carry: each thermostat with the number of the transmission.
+    pub(crate) commands: Vec<(DeviceId, u64)>,
+    /// Time at which the client sends them, and at which they leave its host.
+    pub(crate) sent: Duration,
+    pub(crate) leaves: Duration,
 }
 
 /// Packets in order of arrival.
@@ -121,8 +135,10 @@ impl Net {
     /// Trouble in force that loses packets.
     pub(crate) fn trouble(&self, at: Duration) -> Option<Trouble> {
         let covers = |trouble: &&NetTrouble| {
-            let delays =
-                matches!(trouble.kind, Trouble::HeldBack | Trouble::WritesHeldBack | Trouble::ConnectsSlowly);
+            let delays = matches!(
+                trouble.kind,
+                Trouble::HeldBack | Trouble::Unsent | Trouble::WritesHeldBack | Trouble::ConnectsSlowly
+            );
             trouble.from <= at && at < trouble.until && !delays
         };
         self.spec.troubles.iter().find(covers).map(|trouble| trouble.kind)
@@ -136,7 +152,7 @@ impl Net {
 
     /// Returns `true` if the bytes of a command are in transit on this connection.
     pub(crate) fn carries_command(&self, conn: ConnId) -> bool {
-        let carries = |packet: &Packet| matches!(packet, Packet::ToCloud(on, _, commands) if *on == conn && !commands.is_empty());
+        let carries = |packet: &Packet| matches!(packet, Packet::ToCloud(sent) if sent.conn == conn && !sent.commands.is_empty());
         self.in_transit.values().chain(&self.held).any(carries)
     }
 
@@ -144,8 +160,8 @@ impl Net {
     pub(crate) fn most_bytes_to_cloud(&self) -> usize {
         let mut sums: BTreeMap<ConnId, usize> = BTreeMap::new();
         for packet in self.in_transit.values() {
-            if let Packet::ToCloud(conn, bytes, _) = packet {
-                *sums.entry(*conn).or_default() += bytes.len();
+            if let Packet::ToCloud(sent) = packet {
+                *sums.entry(sent.conn).or_default() += sent.bytes.len();
             }
         }
         sums.into_values().max().unwrap_or(0)
@@ -187,11 +203,22 @@ impl Net {
     /// Sends a packet along a connection, behind all packets sent earlier in the same direction.
     pub(crate) fn stream(&mut self, now: Duration, conn: ConnId, to_cloud: bool, packet: Packet) {
         let delay = self.delay();
-        let held = if to_cloud { self.held_until(now, Trouble::HeldBack) } else { None };
+        let held = if to_cloud {
+            self.held_until(now, Trouble::HeldBack).max(self.held_until(now, Trouble::Unsent))
+        } else {
+            None
+        };
         let last = self.last.entry((conn, to_cloud)).or_default();
         *last = (*last).max(now.max(held.unwrap_or_default()) + delay);
         let at = *last;
         self.send_after(at, packet);
+    }
+
+    /// Discards the bytes on a connection that have not left the host.
+    pub(crate) fn discard_unsent(&mut self, now: Duration, conn: ConnId) {
+        self.in_transit.retain(
+            |_, packet| !matches!(packet, Packet::ToCloud(sent) if sent.conn == conn && sent.leaves > now),
+        );
     }
 
     pub(crate) fn forget(&mut self, conn: ConnId) {

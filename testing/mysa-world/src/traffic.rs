@@ -9,7 +9,7 @@ use sha2::Digest as _;
 
 use crate::World;
 use crate::check::HttpKind;
-use crate::net::{Packet, Trouble};
+use crate::net::{Packet, ToCloud, Trouble};
 use crate::violation::Violation;
 use crate::wire::Wire;
 use crate::world::Link;
@@ -59,12 +59,14 @@ impl World {
             }
             Output::Send { conn, bytes } => {
                 self.digest.update(&bytes);
-                let mut carried = Vec::new();
+                let mut commands = Vec::new();
                 for command in self.observer.bytes(self.now, conn, &bytes, self.settings.write_interval)? {
-                    carried.push((command.device, self.check_command(&command)?));
+                    commands.push((command.device, self.check_command(&command)?));
                 }
                 if self.conns.contains_key(&conn) && !lost && trouble != Some(Trouble::Down) {
-                    self.net.stream(self.now, conn, true, Packet::ToCloud(conn, bytes.into(), carried));
+                    let leaves = self.net.held_until(self.now, Trouble::Unsent).unwrap_or(self.now);
+                    let sent = ToCloud { conn, bytes: bytes.into(), commands, sent: self.now, leaves };
+                    self.net.stream(self.now, conn, true, Packet::ToCloud(sent));
                 }
             }
             Output::Close { conn } => {
@@ -74,7 +76,10 @@ impl World {
                 }
                 self.client_closes(conn, "close", lost);
             }
-            Output::Abort { conn } => self.client_closes(conn, "abort", lost),
+            Output::Abort { conn } => {
+                self.net.discard_unsent(self.now, conn);
+                self.client_closes(conn, "abort", lost);
+            }
             Output::Store(stored) => {
                 if let Some(token) = &stored.refresh_token
                     && !self.secrets.iter().any(|secret| secret == token.expose())
@@ -178,11 +183,17 @@ impl World {
                     self.session.handle_ws_refused(now, conn, status, date);
                 }
             }
-            Packet::ToCloud(conn, bytes, commands) => {
-                for (device, number) in commands {
+            Packet::ToCloud(ToCloud { conn, bytes, commands, sent, leaves }) => {
+                for &(device, number) in &commands {
                     self.arrived(device, number);
                 }
                 if let Some(number) = self.conns.get(&conn).map(|link| link.number) {
+                    // While the host sleeps, its client can recall nothing.
+                    if !self.was_asleep_since(sent) {
+                        for &(_, number) in &commands {
+                            self.ledger.left(number, sent, leaves)?;
+                        }
+                    }
                     let now = self.cloud_now();
                     self.cloud.handle_ws_bytes(now, number, &bytes);
                     self.drain_cloud();

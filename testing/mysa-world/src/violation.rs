@@ -40,6 +40,13 @@ pub enum Violation {
         /// A setting of the command.
         setting: String,
     },
+    /// I3: bytes of a command that waited in a buffer of the host leave it after the verdict.
+    LeftAfterVerdict {
+        /// The command.
+        command: String,
+        /// Time since the verdict.
+        after: Duration,
+    },
     /// I3: bytes of a command are sent after its deadline, measured in real time.
     TooLate {
         /// The command.

@@ -12,7 +12,7 @@ use crate::Rng;
 use crate::check::{HttpKind, Settled, own_mode};
 use crate::coverage::{Coverage, TroubleKind};
 use crate::ledger::Ledger;
-use crate::net::{Net, NetSpec, Packet, Trouble};
+use crate::net::{Net, NetSpec, Packet, ToCloud, Trouble};
 use crate::observer::Observer;
 use crate::violation::Violation;
 use crate::writes::{self, Setting};
@@ -281,7 +281,7 @@ impl World {
         for packet in self.net.take_all() {
             match packet {
                 Packet::Request(request, _) => _ = self.ask_cloud(&request),
-                Packet::ToCloud(conn, bytes, _) => {
+                Packet::ToCloud(ToCloud { conn, bytes, .. }) => {
                     if let Some(link) = self.conns.get(&conn) {
                         let (number, now) = (link.number, self.cloud_now());
                         self.cloud.handle_ws_bytes(now, number, &bytes);

@@ -134,6 +134,41 @@ fn f56_a_write_that_waits_for_tokens_expires_with_its_command() {
     }
 }
 
+/// A lost packet is sent again after a pause that grows with each attempt, while reports arrive as before. The world fails the
+/// test if bytes leave the host after the verdict.
+#[test]
+fn f56_bytes_that_wait_in_the_host_do_not_leave_it_after_the_verdict() {
+    let after = |begin, lasts, deadline, acknowledged: bool| {
+        let mut world = live(by(CommandChannel::Mqtt), 59);
+        world.go(secs(60));
+        if !acknowledged {
+            world.fault(secs(60), Fault::DropPubacks);
+        }
+        world.fault(secs(60), Fault::Device(Some(device(V2)), DeviceFault::DropAcks));
+        world.fault(secs(60), Fault::Device(Some(device(V2)), DeviceFault::IgnoreCommands));
+        world.fault(secs(60), Fault::FreezeStates);
+        let id = command(&mut world, V2, set(25.0), deadline);
+        world.go(begin);
+        trouble(&mut world, lasts, Trouble::Unsent);
+        for _ in 0..240 {
+            // Another thermostat is heard all the time.
+            let report = status(&world, LITE, r#""ambTemp":20.5"#);
+            world.publish_from(LITE, report);
+            world.go(millis(250));
+        }
+        assert!(matches!(world.verdict_on(id), Verdict::Unconfirmed { .. }), "{}", world.verdict_on(id));
+    };
+    for begin in [0, 20, 1_500, 4_990, 5_990] {
+        for lasts in [1, 3, 9, 30] {
+            for deadline in [4, 8, 13] {
+                for acknowledged in [false, true] {
+                    after(millis(begin), secs(lasts), secs(deadline), acknowledged);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn f56_writes_to_one_thermostat_are_sent_in_sequence() {
     let after = |fault| HttpFault::AfterServing(Box::new(fault));

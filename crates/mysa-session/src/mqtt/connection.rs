@@ -26,7 +26,7 @@ pub(crate) struct Connection {
     pub(crate) subscriptions: Vec<Subscription>,
     unwanted: Vec<TopicFilter>,
     pub(crate) in_flight: Vec<InFlight>,
-    /// Publishes of commands that were given up without an acknowledgement. The broker may still have to read them.
+    /// Publishes of commands that wait for no acknowledgement, and whose latest copy the broker may still have to read.
     unread: Vec<Unread>,
     /// Time at which the connection is replaced.
     pub(crate) replace_at: Duration,
@@ -41,11 +41,12 @@ pub(crate) struct Connection {
     last_received: Duration,
     next_ping: Duration,
     ping_until: Option<Duration>,
-    /// Time at which the last ping was sent.
-    pinged_at: Duration,
-    /// Number of pings sent, and of those up to the last one that was answered.
-    pings: u32,
-    answered: u32,
+    /// Position of the latest packet that the broker answers: a publish, a copy of one, or a ping.
+    position: u64,
+    /// Position of the latest ping.
+    pinged: u64,
+    /// Position up to which the broker has read everything, as its answers prove: it reads in order.
+    read: u64,
     /// `true` if its host was looked up, not configured.
     pub(crate) looked_up: bool,
 }
@@ -67,17 +68,32 @@ pub(crate) struct InFlight {
     until: Duration,
     /// Number of repeats left.
     pub(crate) retries: u8,
-    /// Time of the latest copy, and the number of pings sent before it: the answer to a later one proves that the broker has
-    /// read it.
-    copied: Duration,
-    pings: u32,
+    /// Position of the first copy, which the acknowledgement proves to be read.
+    first: u64,
+    latest: Sent,
+}
+
+/// Copy of a publish: its time, and its position among the packets that the broker answers.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    at: Duration,
+    position: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Unread {
     device: DeviceId,
     serial: u64,
-    sent: Duration,
+    latest: Sent,
+    /// `true` if its command has a verdict: the bytes must not arrive any more.
+    decided: bool,
+}
+
+impl Unread {
+    /// Time at which the connection ends, unless the broker has read the copy by then.
+    fn until(&self) -> Duration {
+        if self.decided { self.latest.at.saturating_add(READ_WITHIN) } else { Duration::MAX }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -106,9 +122,12 @@ pub(crate) enum ConnectionEvent {
 const WINDOW: usize = 50;
 const FILTERS: usize = BrokerLimits::AWS_IOT.max_filters;
 const SUBACK_TIMEOUT: Duration = Duration::from_secs(10);
-/// Silence after a publish that makes the connection suspect once the publish is not wanted any more. A peer
-/// that still reads answers sooner; a command that is replaced within this time leaves its connection alone.
-const SILENCE: Duration = Duration::from_secs(2);
+/// Time within which the broker must have read a publish whose command is decided. Later, its bytes may wait in a buffer of
+/// this host, for a peer that reads nothing or for the next attempt after a lost packet, whatever arrives meanwhile.
+const READ_WITHIN: Duration = Duration::from_secs(2);
+/// Time from a publish to the ping that asks whether the broker has read it, unless it is acknowledged. It leaves the answer
+/// one second until [`READ_WITHIN`].
+const PROBE_AFTER: Duration = Duration::from_secs(1);
 /// Time from CONNACK until a suspected filter is requested alone. A connection that ends sooner ended for another
 /// reason.
 pub(crate) const SUSPECT_DELAY: Duration = Duration::from_secs(2);
@@ -131,10 +150,10 @@ impl Connection {
             blocked: false,
             last_received: cx.mono(),
             next_ping: Duration::MAX,
-            pings: 0,
-            answered: 0,
             ping_until: None,
-            pinged_at: Duration::ZERO,
+            position: 0,
+            pinged: 0,
+            read: 0,
             looked_up: cx.broker.get(&cx.environment.broker).1,
         }
     }
@@ -259,16 +278,8 @@ impl Connection {
     pub(crate) fn publish_live_report(&mut self, cx: &mut Context, device: DeviceId, payload: &[u8]) -> bool {
         let packet = self.packet_id();
         let written = cx.outbox.send(self.id, |out| encode_publish(device, payload, packet, false, out));
-        self.in_flight.push(InFlight {
-            packet,
-            what: Publishing::LiveReport { device },
-            sent: cx.mono(),
-            until: cx.after(cx.settings.puback_timeout),
-            // A lost request is not repeated: the next renewal takes its place.
-            retries: 0,
-            copied: cx.mono(),
-            pings: self.pings,
-        });
+        // A lost request is not repeated: the next renewal takes its place.
+        self.await_acknowledgement(cx, packet, Publishing::LiveReport { device }, 0);
         self.next_send = cx.after(cx.settings.pace);
         written
     }
@@ -283,16 +294,23 @@ impl Connection {
         retries: u8,
     ) -> Packets {
         let packet = self.packet_id();
+        self.await_acknowledgement(cx, packet, Publishing::Command { device, serial }, retries);
+        Packets::with(|out| encode_publish(device, payload, packet, false, out))
+    }
+
+    fn await_acknowledgement(&mut self, cx: &Context, packet: PacketId, what: Publishing, retries: u8) {
+        self.position += 1;
+        let latest = Sent { at: cx.mono(), position: self.position };
+        let until = cx.after(cx.settings.puback_timeout);
         self.in_flight.push(InFlight {
             packet,
-            what: Publishing::Command { device, serial },
-            sent: cx.mono(),
-            until: cx.after(cx.settings.puback_timeout),
+            what,
+            sent: latest.at,
+            until,
             retries,
-            copied: cx.mono(),
-            pings: self.pings,
+            first: latest.position,
+            latest,
         });
-        Packets::with(|out| encode_publish(device, payload, packet, false, out))
     }
 
     /// Returns the serial of the command whose publish has this packet id and is unacknowledged.
@@ -309,52 +327,56 @@ impl Connection {
         Packets::with(|out| encode_publish(device, payload, packet, true, out))
     }
 
-    /// Releases the packet id of a command that needs no acknowledgement any more. Returns the time at which the command
-    /// was last sent if the broker may still have to read it here.
-    pub(crate) fn release(&mut self, serial: u64) -> Option<Duration> {
+    /// Releases the packet id of a command that has a verdict. Returns `true` if the connection must end, because the bytes of
+    /// the command may still leave this host. Otherwise it ends unless the broker reads them soon; see [`READ_WITHIN`].
+    pub(crate) fn release(&mut self, serial: u64, now: Duration) -> bool {
         let ours = |waiting: &InFlight| matches!(waiting.what, Publishing::Command { serial: other, .. } if other == serial);
-        let Some(at) = self.in_flight.iter().position(ours) else {
-            return self.unread.iter().find(|unread| unread.serial == serial).map(|unread| unread.sent);
-        };
-        let waiting = self.in_flight.swap_remove(at);
-        if waiting.pings < self.answered {
-            return None;
+        if let Some(at) = self.in_flight.iter().position(ours) {
+            let InFlight { what, latest, .. } = self.in_flight.swap_remove(at);
+            self.watch(what, latest);
         }
-        self.give_up(waiting.what, waiting.copied);
-        Some(waiting.copied)
+        let Some(unread) = self.unread.iter_mut().find(|unread| unread.serial == serial) else {
+            return false;
+        };
+        unread.decided = true;
+        self.blocked || unread.until() <= now
     }
 
-    /// Records a publish that was given up without an acknowledgement, and schedules a ping whose answer shows that the
-    /// broker has read it.
-    fn give_up(&mut self, what: Publishing, sent: Duration) {
+    /// Watches a publish that waits for no acknowledgement, unless the broker has read its latest copy.
+    fn watch(&mut self, what: Publishing, latest: Sent) {
         let Publishing::Command { device, serial } = what else { return };
-        self.unread.push(Unread { device, serial, sent });
-        self.next_ping = self.next_ping.min(sent);
+        if latest.position > self.read {
+            self.unread.push(Unread { device, serial, latest, decided: false });
+        }
+    }
+
+    /// Records that the broker has read everything up to a position.
+    fn prove(&mut self, position: u64) {
+        self.read = self.read.max(position);
+        let read = self.read;
+        self.unread.retain(|unread| unread.latest.position > read);
+    }
+
+    /// Thermostats and serials of the commands that the broker may still have to read.
+    fn held_commands(&self) -> impl Iterator<Item = (DeviceId, u64)> {
+        let in_flight = self.in_flight.iter().filter_map(|waiting| match waiting.what {
+            Publishing::Command { device, serial } if waiting.latest.position > self.read => {
+                Some((device, serial))
+            }
+            _ => None,
+        });
+        in_flight.chain(self.unread.iter().map(|unread| (unread.device, unread.serial)))
     }
 
     /// Returns `true` if the broker may still have to read a command.
     pub(crate) fn holds_commands(&self) -> bool {
-        let command = |waiting: &InFlight| matches!(waiting.what, Publishing::Command { .. });
-        !self.unread.is_empty() || self.in_flight.iter().any(command)
+        self.held_commands().next().is_some()
     }
 
     /// Returns `true` if the broker may still have to read a publish to this thermostat, among those whose serial
-    /// `contradicts` selects. The broker reads in order: an answer to a publish or a ping proves that it has read
-    /// everything sent before.
+    /// `contradicts` selects.
     pub(crate) fn may_hold(&self, device: DeviceId, contradicts: impl Fn(u64) -> bool) -> bool {
-        let in_flight = self.in_flight.iter().filter_map(|waiting| match waiting.what {
-            Publishing::Command { device, serial } => Some((device, serial)),
-            Publishing::LiveReport { .. } => None,
-        });
-        let unread = self.unread.iter().map(|unread| (unread.device, unread.serial));
-        in_flight.chain(unread).any(|(other, serial)| other == device && contradicts(serial))
-    }
-
-    /// Returns `true` if bytes that were sent at `sent`, and that the broker may still have to read, may not have left this
-    /// host: the driver holds bytes that the peer does not accept, or the peer has sent nothing for [`SILENCE`] until now, so
-    /// that they may wait in a buffer of the operating system. What it sent soon after them may have been on its way before.
-    pub(crate) fn may_be_stalled_since(&self, sent: Duration, now: Duration) -> bool {
-        self.blocked || now.saturating_sub(self.last_received.max(sent)) >= SILENCE
+        self.held_commands().any(|(other, serial)| other == device && contradicts(serial))
     }
 
     /// Time at which the latest bytes arrived, or of the dial.
@@ -456,46 +478,38 @@ impl Connection {
         at.map(|at| at.max(self.next_send))
     }
 
-    /// Decodes bytes from the broker. `on_publish` receives every message.
+    /// Decodes bytes from the broker. `on_publish` receives every message. Returns `true` if an answer to a ping arrived, which
+    /// may change the deadline without any event.
     pub(crate) fn receive(
         &mut self,
         cx: &mut Context,
         mut bytes: &[u8],
         events: &mut Vec<ConnectionEvent>,
         mut on_publish: impl FnMut(&mut Context, Incoming<'_>),
-    ) {
+    ) -> bool {
+        let mut answered = false;
         if !bytes.is_empty() {
             self.last_received = cx.mono();
         }
-        let Self {
-            id,
-            phase,
-            subscriptions,
-            in_flight,
-            unread,
-            stream,
-            ping_until,
-            pinged_at,
-            pings,
-            answered,
-            next_ping,
-            ..
-        } = self;
         loop {
             // A frame may hold several packets, or a part of one.
-            let packet = match stream.next(&mut bytes) {
+            let packet = match self.stream.next(&mut bytes) {
                 Ok(Some(packet)) => packet,
-                Ok(None) => return,
-                Err(_) => return events.push(ConnectionEvent::Dead),
+                Ok(None) => return answered,
+                Err(_) => {
+                    events.push(ConnectionEvent::Dead);
+                    return answered;
+                }
             };
-            match (packet, &*phase) {
+            match (packet, self.phase) {
                 (Inbound::ConnAck(ConnAck::Accepted { .. }), Phase::Connecting { .. }) => {
-                    *phase = Phase::Live { since: cx.mono() };
-                    *next_ping = cx.after(cx.settings.ping_interval());
+                    self.phase = Phase::Live { since: cx.mono() };
+                    self.next_ping = cx.after(cx.settings.ping_interval());
                     events.push(ConnectionEvent::Live);
                 }
                 (Inbound::ConnAck(ConnAck::Refused(refusal)), Phase::Connecting { .. }) => {
-                    return events.push(ConnectionEvent::ConnectRefused(refusal));
+                    events.push(ConnectionEvent::ConnectRefused(refusal));
+                    return answered;
                 }
                 (Inbound::Publish(publish), Phase::Live { .. }) => {
                     match publish.delivery {
@@ -503,12 +517,16 @@ impl Connection {
                         // The acknowledgement is queued before the message is processed: AWS IoT resends an
                         // unacknowledged message for up to an hour.
                         Delivery::AtLeastOnce(packet) => {
-                            if !cx.outbox.append(*id, &mqtt::puback(packet)) {
-                                return events.push(ConnectionEvent::Dead);
+                            if !cx.outbox.append(self.id, &mqtt::puback(packet)) {
+                                events.push(ConnectionEvent::Dead);
+                                return answered;
                             }
                         }
                         // QoS 2 was never requested, and AWS IoT does not support it.
-                        Delivery::ExactlyOnce(_) => return events.push(ConnectionEvent::Dead),
+                        Delivery::ExactlyOnce(_) => {
+                            events.push(ConnectionEvent::Dead);
+                            return answered;
+                        }
                     }
                     on_publish(
                         cx,
@@ -521,18 +539,20 @@ impl Connection {
                 }
                 (Inbound::PubAck(packet), Phase::Live { .. }) => {
                     // An unknown id belongs to a publish that was released meanwhile.
-                    if let Some(at) = in_flight.iter().position(|waiting| waiting.packet == packet) {
-                        let read = in_flight.swap_remove(at);
-                        events.push(ConnectionEvent::Acknowledged(read.what));
-                        unread.retain(|unread| unread.sent >= read.sent);
-                        if in_flight.is_empty() {
-                            *in_flight = Vec::new();
+                    if let Some(at) = self.in_flight.iter().position(|waiting| waiting.packet == packet) {
+                        let InFlight { what, first, latest, .. } = self.in_flight.swap_remove(at);
+                        events.push(ConnectionEvent::Acknowledged(what));
+                        self.prove(first);
+                        // A repeat may have left before the acknowledgement of the first copy arrived.
+                        self.watch(what, latest);
+                        if self.in_flight.is_empty() {
+                            self.in_flight = Vec::new();
                         }
                     }
                 }
                 (Inbound::SubAck(suback), Phase::Live { .. }) => {
                     let mut codes = suback.codes.iter();
-                    for found in subscriptions.iter_mut() {
+                    for found in &mut self.subscriptions {
                         let SubscriptionState::Asked { packet, .. } = found.state else { continue };
                         if packet != suback.id {
                             continue;
@@ -549,18 +569,19 @@ impl Connection {
                     }
                 }
                 (Inbound::PingResp, Phase::Live { .. }) => {
-                    *ping_until = None;
-                    *answered = *pings;
-                    unread.retain(|unread| unread.sent >= *pinged_at);
-                    // The ping may have been sent before the publish.
-                    if !unread.is_empty() {
-                        *next_ping = cx.mono();
+                    // An answer to no ping proves nothing.
+                    if self.ping_until.take().is_some() {
+                        self.prove(self.pinged);
+                        answered = true;
                     }
                 }
                 // Nothing depends on the answer: the filter was forgotten when it was sent.
                 (Inbound::UnsubAck(_), Phase::Live { .. }) => {}
                 // Protocol violation: a packet before CONNACK, a second CONNACK, or an answer to what was never sent.
-                _ => return events.push(ConnectionEvent::Dead),
+                _ => {
+                    events.push(ConnectionEvent::Dead);
+                    return answered;
+                }
             }
         }
     }
@@ -580,19 +601,22 @@ impl Connection {
         if self.ping_until.is_some_and(|until| until <= now) {
             return events.push(ConnectionEvent::Dead);
         }
-        let mut probe = false;
+        if self.unread.iter().any(|unread| unread.until() <= now) {
+            return events.push(ConnectionEvent::Dead);
+        }
+        let mut is_suspect = false;
         let mut given_up = Vec::new();
         let (id, last_received, timeout) = (self.id, self.last_received, cx.settings.puback_timeout);
-        let pings = self.pings;
+        let position = &mut self.position;
         self.in_flight.retain_mut(|waiting| {
             if waiting.until > now {
                 return true;
             }
-            probe |= last_received <= waiting.sent;
+            is_suspect |= last_received <= waiting.sent;
             if waiting.retries == 0 {
                 if last_received > waiting.sent {
                     events.push(ConnectionEvent::Unanswered(waiting.what));
-                    given_up.push((waiting.what, waiting.copied));
+                    given_up.push((waiting.what, waiting.latest));
                     return false;
                 }
                 // Nothing at all arrived since the publish, so a dead connection is as likely as a denial. The ping
@@ -602,15 +626,20 @@ impl Connection {
             }
             waiting.retries -= 1;
             waiting.until = now.saturating_add(timeout);
-            (waiting.copied, waiting.pings) = (now, pings);
+            *position += 1;
+            waiting.latest = Sent { at: now, position: *position };
             cx.outbox.push(Work::Repeat { conn: id, packet: waiting.packet });
             true
         });
-        for (what, sent) in given_up {
-            self.give_up(what, sent);
+        for (what, latest) in given_up {
+            is_suspect = true;
+            self.watch(what, latest);
         }
-        if (self.next_ping <= now || probe) && self.ping_until.is_none() {
+        if self.next_ping <= now || is_suspect {
             self.ping(cx);
+        } else if self.probe_at().is_some_and(|at| at <= now) {
+            // Its answer is only evidence: a connection is not lost sooner because a command was sent.
+            self.send_ping(cx, self.next_ping.saturating_add(cx.settings.ping_timeout));
         }
         for found in &mut self.subscriptions {
             if matches!(found.state, SubscriptionState::Asked { until, .. } if until <= now) {
@@ -620,18 +649,40 @@ impl Connection {
         }
     }
 
-    /// Sends a ping, unless one is in progress.
+    /// Sends a ping, unless one is in progress. The connection is lost unless the broker answers within the ping's time limit.
     pub(crate) fn ping(&mut self, cx: &mut Context) {
-        if !self.is_live() || self.ping_until.is_some() {
+        if !self.is_live() {
             return;
         }
+        let until = cx.after(cx.settings.ping_timeout);
+        self.next_ping = cx.after(cx.settings.ping_interval());
+        match &mut self.ping_until {
+            Some(earlier) => *earlier = until.min(*earlier),
+            None => self.send_ping(cx, until),
+        }
+    }
+
+    fn send_ping(&mut self, cx: &mut Context, until: Duration) {
         let sent = cx.outbox.append(self.id, &mqtt::PINGREQ);
         // If the driver does not keep up, the missing answer ends the connection.
         let _ = sent;
-        self.next_ping = cx.after(cx.settings.ping_interval());
-        self.ping_until = Some(cx.after(cx.settings.ping_timeout));
-        self.pinged_at = cx.mono();
-        self.pings = self.pings.saturating_add(1);
+        self.ping_until = Some(until);
+        self.position += 1;
+        self.pinged = self.position;
+    }
+
+    /// Returns the time of the next ping that asks whether the broker has read a command. One ping is in progress at a time, so
+    /// that its answer is known to be that of the latest.
+    fn probe_at(&self) -> Option<Duration> {
+        if self.ping_until.is_some() {
+            return None;
+        }
+        let commands =
+            self.in_flight.iter().filter(|waiting| matches!(waiting.what, Publishing::Command { .. }));
+        let in_flight = commands.map(|waiting| (waiting.latest, PROBE_AFTER));
+        let unread = self.unread.iter().map(|unread| (unread.latest, Duration::ZERO));
+        let unasked = in_flight.chain(unread).filter(|(latest, _)| latest.position > self.pinged);
+        unasked.map(|(latest, after)| latest.at.saturating_add(after)).min()
     }
 
     pub(crate) fn set_refused(&mut self, wanted: TopicFilter, retry_at: Duration) {
@@ -659,8 +710,9 @@ impl Connection {
                 Some(Deadline::new(at, Wake::KeepAlive))
             }
         };
-        for waiting in &self.in_flight {
-            due = earlier(due, Some(Deadline::new(waiting.until, Wake::Publish)));
+        let publishes = self.in_flight.iter().map(|waiting| waiting.until);
+        for at in publishes.chain(self.unread.iter().map(Unread::until)).chain(self.probe_at()) {
+            due = earlier(due, Some(Deadline::new(at, Wake::Publish)));
         }
         for found in &self.subscriptions {
             if let SubscriptionState::Asked { until, .. } = found.state {

@@ -257,13 +257,10 @@ impl ConnectionPool {
         self.connections.iter().position(|connection| connection.id == id)
     }
 
-    /// Releases a transmission. Returns the connection on which its bytes may still wait for a peer that does not
-    /// accept them; only closing that connection keeps them from being sent.
+    /// Releases a transmission whose commands have their verdicts. Returns the connection on which its bytes may still leave this
+    /// host; only its end keeps them from being sent.
     pub(crate) fn release(&mut self, serial: u64, now: Duration) -> Option<usize> {
-        let connections = self.connections.iter_mut().enumerate();
-        let (at, sent) =
-            connections.filter_map(|(at, connection)| Some((at, connection.release(serial)?))).next()?;
-        self.connections.get(at)?.may_be_stalled_since(sent, now).then_some(at)
+        self.connections.iter_mut().position(|connection| connection.release(serial, now))
     }
 
     /// Ends the connections that may still hold an older publish to this thermostat, of those that

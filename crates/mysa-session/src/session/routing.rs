@@ -233,10 +233,10 @@ impl Session {
         let mut events = Vec::new();
         let mut decisions = Vec::new();
         let mut work = false;
-        connection.receive(cx, bytes, &mut events, |cx, message| {
+        let answered = connection.receive(cx, bytes, &mut events, |cx, message| {
             work |= devices.handle_message(cx, commands, message, &mut decisions) || is_unproven;
         });
-        let any = work || !events.is_empty() || !decisions.is_empty();
+        let any = work || answered || !events.is_empty() || !decisions.is_empty();
         if any {
             self.mqtt.apply_events(&mut self.cx, at, &events);
             self.apply_connection_events(&events);

@@ -26,6 +26,7 @@ impl Plan {
             Kind::BlackHoleOut => self.add_net(rng, kind, Trouble::BlackHoleOut),
             Kind::BlackHoleIn => self.add_net(rng, kind, Trouble::BlackHoleIn),
             Kind::HeldBack => self.add_net(rng, kind, Trouble::HeldBack),
+            Kind::Unsent => self.add_net(rng, kind, Trouble::Unsent),
             Kind::WriteLate => self.add_net(rng, kind, Trouble::WritesHeldBack),
             Kind::ConnectsSlowly => self.add_net(rng, kind, Trouble::ConnectsSlowly),
             Kind::TokensRevoked => self.act(near, Action::Happen(kind, Incident::RevokeTokens(EMAIL.into()))),
@@ -101,7 +102,7 @@ impl Plan {
 
     fn add_net(&mut self, rng: &mut Rng, kind: TroubleKind, trouble: Trouble) {
         let (from, mut until) = self.window(rng);
-        if matches!(trouble, Trouble::HeldBack | Trouble::WritesHeldBack) {
+        if matches!(trouble, Trouble::HeldBack | Trouble::Unsent | Trouble::WritesHeldBack) {
             // A connection whose buffer is full for hours would have been closed long before.
             until = until.min(from + Duration::from_secs(rng.between(3, 300)));
         }

@@ -99,7 +99,7 @@ fn a_value_that_no_command_asks_for_is_detected() {
     send(&mut one, 1, Carrier::Message(1), &setpoint(20)).unwrap();
     // A command that was cancelled before it was sent must never be sent.
     let mut gone = ledger(&names, &[setpoint(20)]);
-    gone.decide(names.commands[0], &Verdict::Expired(Expired::Cancelled)).unwrap();
+    gone.decide(secs(0), names.commands[0], &Verdict::Expired(Expired::Cancelled)).unwrap();
     assert!(matches!(
         send(&mut gone, 1, Carrier::Message(1), &setpoint(20)),
         Err(Violation::AfterVerdict { .. })
@@ -143,10 +143,13 @@ fn a_transmission_after_the_verdict_is_detected() {
         for carrier in [Carrier::Message(2), request(&names, 0)] {
             let mut ledger = ledger(&names, &[setpoint(20)]);
             send(&mut ledger, 1, Carrier::Message(1), &setpoint(20)).unwrap();
-            ledger.decide(names.commands[0], &verdict).unwrap();
+            ledger.decide(secs(0), names.commands[0], &verdict).unwrap();
             let found = send(&mut ledger, 2, carrier, &setpoint(20));
             assert!(matches!(found, Err(Violation::AfterVerdict { .. })), "{carrier:?}: {found:?}");
-            assert!(matches!(ledger.decide(names.commands[0], &verdict), Err(Violation::SecondVerdict(_))));
+            assert!(matches!(
+                ledger.decide(secs(0), names.commands[0], &verdict),
+                Err(Violation::SecondVerdict(_))
+            ));
         }
     }
 }
@@ -232,13 +235,13 @@ fn a_confirmed_command_was_held_as_a_whole_at_one_moment_since_its_sending() {
         for truth in &after {
             ledger.sample(device(), truth);
         }
-        let (_, issued) = ledger.decide(names.commands[0], &confirmed()).unwrap();
+        let (_, issued) = ledger.decide(secs(0), names.commands[0], &confirmed()).unwrap();
         assert_eq!(Ledger::was_true(issued), expected, "{before:?} {after:?}");
     }
     // Settings that a newer command asks for no longer count for the older one.
     let mut two = ledger(&names, &[both, setpoint(18)]);
     send(&mut two, 2, Carrier::Message(1), &Change { mode: Some(Mode::Heat), ..setpoint(18) }).unwrap();
     two.sample(device(), &truth(18, 3));
-    let (_, issued) = two.decide(names.commands[0], &confirmed()).unwrap();
+    let (_, issued) = two.decide(secs(0), names.commands[0], &confirmed()).unwrap();
     assert!(Ledger::was_true(issued));
 }

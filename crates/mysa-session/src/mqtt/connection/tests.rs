@@ -28,29 +28,120 @@ fn a_connection_accepts_fifty_publishes_until_one_is_released() {
         connection.publish_command(&cx, device, b"{}", serial, 2);
     }
     assert!(!connection.is_ready());
-    assert_eq!(connection.release(50), None, "it was never sent here");
-    assert_eq!(connection.release(7), Some(Duration::ZERO));
-    assert_eq!(connection.release(7), Some(Duration::ZERO), "the broker may still have to read it");
+    assert!(!connection.release(50, cx.mono()), "it was never sent here");
+    assert!(!connection.release(7, cx.mono()), "it was sent a moment ago");
     assert!(connection.is_ready() && connection.may_send(&cx));
     cx.now.mono = Duration::from_secs(1);
     connection.set_blocked(true);
     assert!(!connection.is_ready());
 }
 
-#[test]
-fn the_answer_to_a_ping_proves_that_copies_before_it_were_read_and_no_later_one() {
-    let mut cx = test_context();
-    let mut connection = live(&cx, &[]);
+const PINGRESP: [u8; 2] = [0xD0, 0];
+
+fn receive(cx: &mut Context, connection: &mut Connection, bytes: &[u8]) -> Vec<ConnectionEvent> {
+    let mut events = Vec::new();
+    connection.receive(cx, bytes, &mut events, |_, _| {});
+    events
+}
+
+fn step(cx: &mut Context, connection: &mut Connection) -> Vec<ConnectionEvent> {
+    let mut events = Vec::new();
+    connection.step(cx, &mut events);
+    events
+}
+
+fn due(connection: &Connection) -> Duration {
+    connection.deadline(|_| false).unwrap().at
+}
+
+/// Connection with an unacknowledged command of the serial 1, and the thermostat of all commands.
+fn with_command(cx: &Context) -> (Connection, DeviceId) {
     let device = DeviceId::new("a0b1c2d3e4f6").unwrap();
-    for serial in [1, 2] {
-        connection.publish_command(&cx, device, b"{}", serial, 2);
+    let mut connection = live(cx, &[]);
+    connection.next_ping = Duration::from_secs(45);
+    connection.publish_command(cx, device, b"{}", 1, 2);
+    (connection, device)
+}
+
+#[test]
+fn a_ping_asks_whether_the_broker_has_read_a_command_that_is_not_acknowledged() {
+    let mut cx = test_context();
+    let (mut connection, device) = with_command(&cx);
+    assert_eq!(due(&connection), PROBE_AFTER);
+    cx.now.mono = PROBE_AFTER;
+    step(&mut cx, &mut connection);
+    assert_eq!(
+        connection.ping_until,
+        Some(connection.next_ping + cx.settings.ping_timeout),
+        "no sooner lost"
+    );
+    assert!(connection.may_hold(device, |_| true));
+    receive(&mut cx, &mut connection, &PINGRESP);
+    assert!(!connection.may_hold(device, |_| true));
+    cx.now.mono = 2 * READ_WITHIN;
+    assert!(!connection.release(1, cx.mono()));
+}
+
+#[test]
+fn the_connection_ends_with_a_verdict_unless_the_broker_has_read_the_command() {
+    let mut cx = test_context();
+    let (mut connection, _) = with_command(&cx);
+    cx.now.mono = READ_WITHIN - Duration::from_millis(1);
+    step(&mut cx, &mut connection);
+    // A message proves nothing about the other direction.
+    receive(&mut cx, &mut connection, &mqtt::puback(PacketId::new(77).unwrap()));
+    cx.now.mono = READ_WITHIN;
+    assert!(connection.release(1, cx.mono()));
+}
+
+#[test]
+fn after_an_early_verdict_the_broker_has_two_seconds_to_read_the_command() {
+    for answers in [true, false] {
+        let mut cx = test_context();
+        let (mut connection, _) = with_command(&cx);
+        cx.now.mono = Duration::from_millis(100);
+        assert!(!connection.release(1, cx.mono()));
+        assert_eq!(step(&mut cx, &mut connection), []);
+        assert_eq!(due(&connection), READ_WITHIN, "{:?}", connection.unread);
+        if answers {
+            receive(&mut cx, &mut connection, &PINGRESP);
+        }
+        cx.now.mono = READ_WITHIN;
+        let events = step(&mut cx, &mut connection);
+        assert_eq!(events.contains(&ConnectionEvent::Dead), !answers);
     }
-    connection.ping(&mut cx);
-    connection.receive(&mut cx, &[0xd0, 0], &mut Vec::new(), |_, _| {});
-    assert_eq!(connection.release(1), None);
-    cx.now.mono = cx.settings.puback_timeout;
-    connection.step(&mut cx, &mut Vec::new());
-    assert_eq!(connection.release(2), Some(cx.mono()), "its repeat is later than the ping");
+}
+
+#[test]
+fn on_a_blocked_connection_a_verdict_waits_for_nothing() {
+    let cx = test_context();
+    let (mut connection, _) = with_command(&cx);
+    connection.set_blocked(true);
+    assert!(connection.release(1, cx.mono()));
+}
+
+#[test]
+fn a_repeat_may_be_unread_although_the_first_copy_is_acknowledged() {
+    for answers in [true, false] {
+        let mut cx = test_context();
+        let (mut connection, device) = with_command(&cx);
+        let packet = connection.in_flight[0].packet;
+        cx.now.mono = PROBE_AFTER;
+        step(&mut cx, &mut connection);
+        receive(&mut cx, &mut connection, &PINGRESP);
+        cx.now.mono = cx.settings.puback_timeout;
+        step(&mut cx, &mut connection);
+        let events = receive(&mut cx, &mut connection, &mqtt::puback(packet));
+        assert_eq!(events, [ConnectionEvent::Acknowledged(Publishing::Command { device, serial: 1 })]);
+        assert!(connection.may_hold(device, |_| true), "its repeat is later than the ping");
+        step(&mut cx, &mut connection);
+        if answers {
+            receive(&mut cx, &mut connection, &PINGRESP);
+        }
+        cx.now.mono += READ_WITHIN;
+        assert_eq!(step(&mut cx, &mut connection), [], "the command has no verdict");
+        assert_eq!(connection.release(1, cx.mono()), !answers);
+    }
 }
 
 #[test]
@@ -128,40 +219,35 @@ fn at_most_one_ping_is_in_progress_and_none_before_the_connection_is_live() {
 }
 
 #[test]
-fn an_abandoned_publish_may_be_unread_until_the_broker_answers_a_later_packet() {
+fn a_command_may_be_unread_until_the_broker_answers_a_later_packet() {
+    let mut cx = test_context();
     let device = DeviceId::new("a0b1c2d3e4f6").unwrap();
     let holds = |connection: &Connection| connection.may_hold(device, |_| true);
-    let receive = |cx: &mut Context, connection: &mut Connection, bytes: &[u8]| {
-        connection.receive(cx, bytes, &mut Vec::new(), |_, _| {});
-    };
-    let mut cx = test_context();
     let mut connection = live(&cx, &[]);
     connection.ping(&mut cx);
-    cx.now.mono = Duration::from_secs(1);
     connection.publish_command(&cx, device, b"{}", 7, 2);
     assert!(holds(&connection) && !connection.may_hold(device, |serial| serial != 7));
-    assert!(connection.release(7).is_some());
-    receive(&mut cx, &mut connection, &[0xD0, 0]);
+    connection.release(7, cx.mono());
+    receive(&mut cx, &mut connection, &PINGRESP);
     assert!(holds(&connection), "the ping was sent before");
-    connection.step(&mut cx, &mut Vec::new());
+    step(&mut cx, &mut connection);
     assert!(connection.ping_until.is_some(), "another ping asks");
-    cx.now.mono = Duration::from_secs(2);
-    connection.step(&mut cx, &mut Vec::new());
-    receive(&mut cx, &mut connection, &[0xD0, 0]);
-    assert!(holds(&connection), "the second ping was sent in the same moment");
-    connection.step(&mut cx, &mut Vec::new());
-    receive(&mut cx, &mut connection, &[0xD0, 0]);
+    receive(&mut cx, &mut connection, &PINGRESP);
     assert!(!holds(&connection));
     // An acknowledgement is the same proof for everything sent before.
-    connection.publish_command(&cx, device, b"{}", 8, 2);
-    cx.now.mono = Duration::from_secs(3);
-    connection.publish_command(&cx, device, b"{}", 9, 2);
+    for serial in [8, 9] {
+        connection.publish_command(&cx, device, b"{}", serial, 2);
+    }
     let [older, newer] = [0, 1].map(|at| connection.in_flight[at].packet.get());
-    assert!(connection.release(8).is_some());
+    connection.release(8, cx.mono());
     receive(&mut cx, &mut connection, &mqtt::puback(PacketId::new(older).unwrap()));
     assert!(connection.may_hold(device, |serial| serial == 8), "its id was released");
     receive(&mut cx, &mut connection, &mqtt::puback(PacketId::new(newer).unwrap()));
     assert!(!holds(&connection));
+    receive(&mut cx, &mut connection, &PINGRESP);
+    connection.publish_command(&cx, device, b"{}", 10, 2);
+    receive(&mut cx, &mut connection, &PINGRESP);
+    assert!(holds(&connection), "an answer to no ping is none");
 }
 
 #[test]
