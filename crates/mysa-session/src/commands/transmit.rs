@@ -51,7 +51,7 @@ impl CommandBook {
         packet: PacketId,
     ) -> Option<Packets> {
         let connection = mqtt.position(conn).and_then(|at| mqtt.connections.get(at))?;
-        let serial = connection.command_in_flight(packet).filter(|_| !connection.is_blocked())?;
+        let serial = connection.publishes.command(packet).filter(|_| !connection.is_blocked())?;
         let (device, payload) = self.repeat(serial, cx.now)?;
         let mut body = Vec::with_capacity(PAYLOAD);
         payload.encode_mqtt(serial, cx, &mut body);

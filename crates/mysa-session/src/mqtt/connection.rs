@@ -11,6 +11,7 @@ use mysa_proto::{DeviceId, Topic, TopicKind};
 use crate::context::Context;
 use crate::devices::Incoming;
 use crate::mqtt::packets::Packets;
+use crate::mqtt::publishes::{Due, Publishes, Publishing};
 use crate::mqtt::subscription::{Subscription, SubscriptionState, TopicFilter};
 use crate::now::earlier;
 use crate::outbox::Work;
@@ -25,9 +26,7 @@ pub(crate) struct Connection {
     pub(crate) phase: Phase,
     pub(crate) subscriptions: Vec<Subscription>,
     unwanted: Vec<TopicFilter>,
-    pub(crate) in_flight: Vec<InFlight>,
-    /// Publishes of commands that wait for no acknowledgement, and whose latest copy the broker may still have to read.
-    unread: Vec<Unread>,
+    pub(crate) publishes: Publishes,
     /// Time at which the connection is replaced.
     pub(crate) replace_at: Duration,
     /// Deadline for leaving, once the connection has been replaced. It leaves earlier if nothing is in flight.
@@ -41,12 +40,6 @@ pub(crate) struct Connection {
     last_received: Duration,
     next_ping: Duration,
     ping_until: Option<Duration>,
-    /// Position of the latest packet that the broker answers: a publish, a copy of one, or a ping.
-    position: u64,
-    /// Position of the latest ping.
-    pinged: u64,
-    /// Position up to which the broker has read everything, as its answers prove: it reads in order.
-    read: u64,
     /// `true` if its host was looked up, not configured.
     pub(crate) looked_up: bool,
 }
@@ -56,50 +49,6 @@ pub(crate) enum Phase {
     Dialling { until: Duration },
     Connecting { until: Duration },
     Live { since: Duration },
-}
-
-/// Publish that waits for its acknowledgement. The bytes are not kept: those of a command are encoded again for each
-/// repeat, if the command is still undecided.
-#[derive(Debug)]
-pub(crate) struct InFlight {
-    packet: PacketId,
-    pub(crate) what: Publishing,
-    pub(crate) sent: Duration,
-    until: Duration,
-    /// Number of repeats left.
-    pub(crate) retries: u8,
-    /// Position of the first copy, which the acknowledgement proves to be read.
-    first: u64,
-    latest: Sent,
-}
-
-/// Copy of a publish: its time, and its position among the packets that the broker answers.
-#[derive(Clone, Copy, Debug)]
-struct Sent {
-    at: Duration,
-    position: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Unread {
-    device: DeviceId,
-    serial: u64,
-    latest: Sent,
-    /// `true` if its command has a verdict: the bytes must not arrive any more.
-    decided: bool,
-}
-
-impl Unread {
-    /// Time at which the connection ends, unless the broker has read the copy by then.
-    fn until(&self) -> Duration {
-        if self.decided { self.latest.at.saturating_add(READ_WITHIN) } else { Duration::MAX }
-    }
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Publishing {
-    Command { device: DeviceId, serial: u64 },
-    LiveReport { device: DeviceId },
 }
 
 /// Event on a connection that concerns other parts.
@@ -118,16 +67,8 @@ pub(crate) enum ConnectionEvent {
     Dead,
 }
 
-/// Maximum number of unacknowledged publishes. AWS IoT allows 100.
-const WINDOW: usize = 50;
 const FILTERS: usize = BrokerLimits::AWS_IOT.max_filters;
 const SUBACK_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time within which the broker must have read a publish whose command is decided. Later, its bytes may wait in a buffer of
-/// this host, for a peer that reads nothing or for the next attempt after a lost packet, whatever arrives meanwhile.
-const READ_WITHIN: Duration = Duration::from_secs(2);
-/// Time from a publish to the ping that asks whether the broker has read it, unless it is acknowledged. It leaves the answer
-/// one second until [`READ_WITHIN`].
-const PROBE_AFTER: Duration = Duration::from_secs(1);
 /// Time from CONNACK until a suspected filter is requested alone. A connection that ends sooner ended for another
 /// reason.
 pub(crate) const SUSPECT_DELAY: Duration = Duration::from_secs(2);
@@ -140,8 +81,7 @@ impl Connection {
             phase: Phase::Dialling { until: cx.after(cx.settings.connect_timeout) },
             subscriptions: Vec::new(),
             unwanted: Vec::new(),
-            in_flight: Vec::new(),
-            unread: Vec::new(),
+            publishes: Publishes::default(),
             replace_at,
             leave_at: None,
             next_send: Duration::ZERO,
@@ -151,9 +91,6 @@ impl Connection {
             last_received: cx.mono(),
             next_ping: Duration::MAX,
             ping_until: None,
-            position: 0,
-            pinged: 0,
-            read: 0,
             looked_up: cx.broker.get(&cx.environment.broker).1,
         }
     }
@@ -251,7 +188,7 @@ impl Connection {
 
     /// Returns `true` if the connection accepts a publish, apart from its pace.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.blocked && self.in_flight.len() < WINDOW
+        !self.blocked && self.publishes.have_room()
     }
 
     pub(crate) const fn set_blocked(&mut self, blocked: bool) {
@@ -264,7 +201,7 @@ impl Connection {
             self.next_packet = self.next_packet.wrapping_add(1).max(1);
             // 0 is not a packet id [MQTT-2.3.1-1]. The loop ends, since far fewer than 65 535 ids are in use.
             if let Some(id) = id
-                && !self.in_flight.iter().any(|waiting| waiting.packet == id)
+                && !self.publishes.use_id(id)
                 && !self.subscriptions.iter().any(
                     |found| matches!(found.state, SubscriptionState::Asked { packet, .. } if packet == id),
                 )
@@ -279,7 +216,7 @@ impl Connection {
         let packet = self.packet_id();
         let written = cx.outbox.send(self.id, |out| encode_publish(device, payload, packet, false, out));
         // A lost request is not repeated: the next renewal takes its place.
-        self.await_acknowledgement(cx, packet, Publishing::LiveReport { device }, 0);
+        self.publishes.add(cx, packet, Publishing::LiveReport { device }, 0);
         self.next_send = cx.after(cx.settings.pace);
         written
     }
@@ -294,32 +231,8 @@ impl Connection {
         retries: u8,
     ) -> Packets {
         let packet = self.packet_id();
-        self.await_acknowledgement(cx, packet, Publishing::Command { device, serial }, retries);
+        self.publishes.add(cx, packet, Publishing::Command { device, serial }, retries);
         Packets::with(|out| encode_publish(device, payload, packet, false, out))
-    }
-
-    fn await_acknowledgement(&mut self, cx: &Context, packet: PacketId, what: Publishing, retries: u8) {
-        self.position += 1;
-        let latest = Sent { at: cx.mono(), position: self.position };
-        let until = cx.after(cx.settings.puback_timeout);
-        self.in_flight.push(InFlight {
-            packet,
-            what,
-            sent: latest.at,
-            until,
-            retries,
-            first: latest.position,
-            latest,
-        });
-    }
-
-    /// Returns the serial of the command whose publish has this packet id and is unacknowledged.
-    pub(crate) fn command_in_flight(&self, packet: PacketId) -> Option<u64> {
-        let waiting = self.in_flight.iter().find(|waiting| waiting.packet == packet)?;
-        match waiting.what {
-            Publishing::Command { serial, .. } => Some(serial),
-            Publishing::LiveReport { .. } => None,
-        }
     }
 
     /// Encodes a repeat: the same bytes under the same packet id, with DUP [MQTT-3.3.1-1].
@@ -330,53 +243,18 @@ impl Connection {
     /// Releases the packet id of a command that has a verdict. Returns `true` if the connection must end, because the bytes of
     /// the command may still leave this host. Otherwise it ends unless the broker reads them soon; see [`READ_WITHIN`].
     pub(crate) fn release(&mut self, serial: u64, now: Duration) -> bool {
-        let ours = |waiting: &InFlight| matches!(waiting.what, Publishing::Command { serial: other, .. } if other == serial);
-        if let Some(at) = self.in_flight.iter().position(ours) {
-            let InFlight { what, latest, .. } = self.in_flight.swap_remove(at);
-            self.watch(what, latest);
-        }
-        let Some(unread) = self.unread.iter_mut().find(|unread| unread.serial == serial) else {
-            return false;
-        };
-        unread.decided = true;
-        self.blocked || unread.until() <= now
-    }
-
-    /// Watches a publish that waits for no acknowledgement, unless the broker has read its latest copy.
-    fn watch(&mut self, what: Publishing, latest: Sent) {
-        let Publishing::Command { device, serial } = what else { return };
-        if latest.position > self.read {
-            self.unread.push(Unread { device, serial, latest, decided: false });
-        }
-    }
-
-    /// Records that the broker has read everything up to a position.
-    fn prove(&mut self, position: u64) {
-        self.read = self.read.max(position);
-        let read = self.read;
-        self.unread.retain(|unread| unread.latest.position > read);
-    }
-
-    /// Thermostats and serials of the commands that the broker may still have to read.
-    fn held_commands(&self) -> impl Iterator<Item = (DeviceId, u64)> {
-        let in_flight = self.in_flight.iter().filter_map(|waiting| match waiting.what {
-            Publishing::Command { device, serial } if waiting.latest.position > self.read => {
-                Some((device, serial))
-            }
-            _ => None,
-        });
-        in_flight.chain(self.unread.iter().map(|unread| (unread.device, unread.serial)))
+        self.publishes.release(serial).is_some_and(|until| self.blocked || until <= now)
     }
 
     /// Returns `true` if the broker may still have to read a command.
     pub(crate) fn holds_commands(&self) -> bool {
-        self.held_commands().next().is_some()
+        self.publishes.unread_commands().next().is_some()
     }
 
     /// Returns `true` if the broker may still have to read a publish to this thermostat, among those whose serial
     /// `contradicts` selects.
     pub(crate) fn may_hold(&self, device: DeviceId, contradicts: impl Fn(u64) -> bool) -> bool {
-        self.held_commands().any(|(other, serial)| other == device && contradicts(serial))
+        self.publishes.unread_commands().any(|(other, serial)| other == device && contradicts(serial))
     }
 
     /// Time at which the latest bytes arrived, or of the dial.
@@ -539,15 +417,8 @@ impl Connection {
                 }
                 (Inbound::PubAck(packet), Phase::Live { .. }) => {
                     // An unknown id belongs to a publish that was released meanwhile.
-                    if let Some(at) = self.in_flight.iter().position(|waiting| waiting.packet == packet) {
-                        let InFlight { what, first, latest, .. } = self.in_flight.swap_remove(at);
+                    if let Some(what) = self.publishes.acknowledge(packet) {
                         events.push(ConnectionEvent::Acknowledged(what));
-                        self.prove(first);
-                        // A repeat may have left before the acknowledgement of the first copy arrived.
-                        self.watch(what, latest);
-                        if self.in_flight.is_empty() {
-                            self.in_flight = Vec::new();
-                        }
                     }
                 }
                 (Inbound::SubAck(suback), Phase::Live { .. }) => {
@@ -571,7 +442,7 @@ impl Connection {
                 (Inbound::PingResp, Phase::Live { .. }) => {
                     // An answer to no ping proves nothing.
                     if self.ping_until.take().is_some() {
-                        self.prove(self.pinged);
+                        self.publishes.ping_answered();
                         answered = true;
                     }
                 }
@@ -601,40 +472,15 @@ impl Connection {
         if self.ping_until.is_some_and(|until| until <= now) {
             return events.push(ConnectionEvent::Dead);
         }
-        if self.unread.iter().any(|unread| unread.until() <= now) {
+        if self.publishes.is_overdue(now) {
             return events.push(ConnectionEvent::Dead);
         }
-        let mut is_suspect = false;
-        let mut given_up = Vec::new();
-        let (id, last_received, timeout) = (self.id, self.last_received, cx.settings.puback_timeout);
-        let position = &mut self.position;
-        self.in_flight.retain_mut(|waiting| {
-            if waiting.until > now {
-                return true;
-            }
-            is_suspect |= last_received <= waiting.sent;
-            if waiting.retries == 0 {
-                if last_received > waiting.sent {
-                    events.push(ConnectionEvent::Unanswered(waiting.what));
-                    given_up.push((waiting.what, waiting.latest));
-                    return false;
-                }
-                // Nothing at all arrived since the publish, so a dead connection is as likely as a denial. The ping
-                // shows which.
-                waiting.until = now.saturating_add(timeout);
-                return true;
-            }
-            waiting.retries -= 1;
-            waiting.until = now.saturating_add(timeout);
-            *position += 1;
-            waiting.latest = Sent { at: now, position: *position };
-            cx.outbox.push(Work::Repeat { conn: id, packet: waiting.packet });
-            true
-        });
-        for (what, latest) in given_up {
-            is_suspect = true;
-            self.watch(what, latest);
-        }
+        let id = self.id;
+        let is_suspect =
+            self.publishes.step(now, cx.settings.puback_timeout, self.last_received, |due| match due {
+                Due::Repeat(packet) => cx.outbox.push(Work::Repeat { conn: id, packet }),
+                Due::Unanswered(what) => events.push(ConnectionEvent::Unanswered(what)),
+            });
         if self.next_ping <= now || is_suspect {
             self.ping(cx);
         } else if self.probe_at().is_some_and(|at| at <= now) {
@@ -667,22 +513,13 @@ impl Connection {
         // If the driver does not keep up, the missing answer ends the connection.
         let _ = sent;
         self.ping_until = Some(until);
-        self.position += 1;
-        self.pinged = self.position;
+        self.publishes.pinged();
     }
 
     /// Returns the time of the next ping that asks whether the broker has read a command. One ping is in progress at a time, so
     /// that its answer is known to be that of the latest.
     fn probe_at(&self) -> Option<Duration> {
-        if self.ping_until.is_some() {
-            return None;
-        }
-        let commands =
-            self.in_flight.iter().filter(|waiting| matches!(waiting.what, Publishing::Command { .. }));
-        let in_flight = commands.map(|waiting| (waiting.latest, PROBE_AFTER));
-        let unread = self.unread.iter().map(|unread| (unread.latest, Duration::ZERO));
-        let unasked = in_flight.chain(unread).filter(|(latest, _)| latest.position > self.pinged);
-        unasked.map(|(latest, after)| latest.at.saturating_add(after)).min()
+        if self.ping_until.is_some() { None } else { self.publishes.probe_at() }
     }
 
     pub(crate) fn set_refused(&mut self, wanted: TopicFilter, retry_at: Duration) {
@@ -710,8 +547,7 @@ impl Connection {
                 Some(Deadline::new(at, Wake::KeepAlive))
             }
         };
-        let publishes = self.in_flight.iter().map(|waiting| waiting.until);
-        for at in publishes.chain(self.unread.iter().map(Unread::until)).chain(self.probe_at()) {
+        for at in self.publishes.deadline().into_iter().chain(self.probe_at()) {
             due = earlier(due, Some(Deadline::new(at, Wake::Publish)));
         }
         for found in &self.subscriptions {

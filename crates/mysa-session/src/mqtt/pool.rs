@@ -9,8 +9,9 @@ use time::OffsetDateTime;
 use crate::auth::Identity;
 use crate::backoff::Backoff;
 use crate::context::Context;
-use crate::mqtt::connection::{Connection, ConnectionEvent, Phase, Publishing, SUSPECT_DELAY};
+use crate::mqtt::connection::{Connection, ConnectionEvent, Phase, SUSPECT_DELAY};
 use crate::mqtt::permission::Permission;
+use crate::mqtt::publishes::Publishing;
 use crate::mqtt::subscription::{Records, SubscriptionState, TopicFilter};
 use crate::now::earlier;
 use crate::{ConnId, Deadline, Dial, Output, Reason, Wake};
@@ -292,7 +293,7 @@ impl ConnectionPool {
             }
             let leaving = connection
                 .leave_at
-                .is_some_and(|leave_at| leave_at <= now || connection.in_flight.is_empty());
+                .is_some_and(|leave_at| leave_at <= now || connection.publishes.is_empty());
             let ended = self.apply_events(cx, at, &new);
             events.append(&mut new);
             if ended {
@@ -554,11 +555,7 @@ impl ConnectionPool {
         }
         if ending == CloseReason::Closed {
             // The latest publish is the most likely cause.
-            let blamed = connection
-                .in_flight
-                .iter()
-                .rfind(|waiting| waiting.sent.saturating_add(PUBLISH_BLAME_WINDOW) > now);
-            if let Some(what) = blamed.map(|waiting| waiting.what) {
+            if let Some(what) = connection.publishes.latest_within(PUBLISH_BLAME_WINDOW, now) {
                 self.record_failure(cx, what);
             }
             self.suspect_filters(cx, &connection, now);

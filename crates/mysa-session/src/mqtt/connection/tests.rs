@@ -1,5 +1,6 @@
 use super::*;
 use crate::context::test_context;
+use crate::mqtt::publishes::{PROBE_AFTER, READ_WITHIN};
 
 fn topic(number: u8) -> TopicFilter {
     let device = DeviceId::new(&alloc::format!("a0b1c2d3e4{number:02x}")).unwrap();
@@ -102,7 +103,7 @@ fn after_an_early_verdict_the_broker_has_two_seconds_to_read_the_command() {
         cx.now.mono = Duration::from_millis(100);
         assert!(!connection.release(1, cx.mono()));
         assert_eq!(step(&mut cx, &mut connection), []);
-        assert_eq!(due(&connection), READ_WITHIN, "{:?}", connection.unread);
+        assert_eq!(due(&connection), READ_WITHIN, "{:?}", connection.publishes);
         if answers {
             receive(&mut cx, &mut connection, &PINGRESP);
         }
@@ -125,7 +126,7 @@ fn a_repeat_may_be_unread_although_the_first_copy_is_acknowledged() {
     for answers in [true, false] {
         let mut cx = test_context();
         let (mut connection, device) = with_command(&cx);
-        let packet = connection.in_flight[0].packet;
+        let packet = connection.publishes.ids()[0];
         cx.now.mono = PROBE_AFTER;
         step(&mut cx, &mut connection);
         receive(&mut cx, &mut connection, &PINGRESP);
@@ -238,11 +239,11 @@ fn a_command_may_be_unread_until_the_broker_answers_a_later_packet() {
     for serial in [8, 9] {
         connection.publish_command(&cx, device, b"{}", serial, 2);
     }
-    let [older, newer] = [0, 1].map(|at| connection.in_flight[at].packet.get());
+    let [older, newer] = [0, 1].map(|at| connection.publishes.ids()[at]);
     connection.release(8, cx.mono());
-    receive(&mut cx, &mut connection, &mqtt::puback(PacketId::new(older).unwrap()));
+    receive(&mut cx, &mut connection, &mqtt::puback(older));
     assert!(connection.may_hold(device, |serial| serial == 8), "its id was released");
-    receive(&mut cx, &mut connection, &mqtt::puback(PacketId::new(newer).unwrap()));
+    receive(&mut cx, &mut connection, &mqtt::puback(newer));
     assert!(!holds(&connection));
     receive(&mut cx, &mut connection, &PINGRESP);
     connection.publish_command(&cx, device, b"{}", 10, 2);
@@ -255,10 +256,10 @@ fn packet_ids_wrap_around_and_skip_those_in_use() {
     let mut cx = test_context();
     let mut connection = Connection::new(&cx, ConnId(1), 0, Duration::MAX);
     let device = DeviceId::new("a0b1c2d3e4f6").unwrap();
-    for _ in 0..WINDOW {
+    for _ in 0..50 {
         assert!(connection.publish_live_report(&mut cx, device, b"{}"));
     }
-    let held: Vec<u16> = connection.in_flight.iter().map(|waiting| waiting.packet.get()).collect();
+    let held: Vec<u16> = connection.publishes.ids().into_iter().map(PacketId::get).collect();
     assert_eq!(held, (1..=50).collect::<Vec<u16>>());
     let given: Vec<u16> = (0..2 * 65_535).map(|_| connection.packet_id().get()).collect();
     assert!(given.iter().all(|id| !held.contains(id)));
