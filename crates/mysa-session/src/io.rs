@@ -93,7 +93,8 @@ pub struct HttpRequest {
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// Body of the request.
     pub body: HttpBody,
-    /// Time limit, after which the driver gives up and reports [`HttpFailure::Timeout`].
+    /// Time limit, after which the driver gives up and reports [`HttpFailure::Timeout`]. The request of a command ends with the
+    /// command's deadline at the latest; the driver then resets the connection, as for [`Output::Abort`].
     pub timeout: Duration,
 }
 

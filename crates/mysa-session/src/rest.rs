@@ -74,6 +74,16 @@ struct Pending {
     deferred: Option<DeferredBody>,
 }
 
+impl Pending {
+    /// Returns `true` for a command whose body is written, and whose request was given up before the time limit of requests. The
+    /// service may be carrying it out, so the next one for its thermostat still waits.
+    fn may_still_be_done(&self, cx: &Context) -> bool {
+        matches!(self.purpose, Purpose::Update(_))
+            && self.deferred.is_none()
+            && cx.mono() < self.sent.saturating_add(cx.settings.http_timeout)
+    }
+}
+
 /// Source of the body of a write, until the driver fetches it.
 #[derive(Debug)]
 enum DeferredBody {
@@ -252,7 +262,7 @@ impl Rest {
     ) -> Option<(Purpose, Outcome)> {
         let now = cx.mono();
         if let Some(at) = self.pending.iter().position(|pending| pending.until <= now) {
-            // The driver did not report in time.
+            // The driver did not report in time, or gave a command's request up at the command's deadline.
             let lost = self.pending.swap_remove(at);
             if let Some(outcome) = self.unanswered(cx, &lost, HttpFailure::Timeout) {
                 return Some(outcome);
@@ -294,7 +304,8 @@ impl Rest {
         self.pending.len() - commands.count() < WINDOW
     }
 
-    /// Builds the request of a command, to be sent at once. `renewed` if its token was refused before.
+    /// Builds the request of a command, to be sent at once. `renewed` if its token was refused before. The driver gives it up at
+    /// the deadline of the command, and with it the bytes that have not left the host.
     pub(crate) fn update(
         &mut self,
         cx: &mut Context,
@@ -302,8 +313,11 @@ impl Rest {
         request: &RestRequest,
         serial: u64,
         renewed: bool,
+        deadline: Duration,
     ) -> HttpRequest {
-        self.request(cx, token, request, Purpose::Update(serial), renewed, None)
+        let mut http = self.request(cx, token, request, Purpose::Update(serial), renewed, None);
+        http.timeout = http.timeout.min(deadline.saturating_sub(cx.mono()));
+        http
     }
 
     /// Answers a driver that fetches a deferred body. `None` if the request is unknown or its body was fetched already.
@@ -401,6 +415,11 @@ impl Rest {
         }
         let answer = match result {
             HttpResult::Answer(answer) => answer,
+            HttpResult::Failed(HttpFailure::Timeout) if pending.may_still_be_done(cx) => {
+                let until = pending.sent.saturating_add(cx.settings.http_timeout);
+                self.pending.push(Pending { until, ..pending });
+                return None;
+            }
             HttpResult::Failed(failure) => return self.unanswered(cx, &pending, failure),
         };
         let status = answer.status;

@@ -350,6 +350,19 @@ impl Ledger {
         Ok(())
     }
 
+    /// Checks the time at which a request leaves the host. After a verdict that falls before the deadline, it may still leave: the
+    /// next command for its thermostat waits for its answer.
+    pub(crate) fn left_in_time(&self, number: u64, leaves: Duration) -> Result<(), Violation> {
+        let carried = |issued: &&Issued| issued.transmissions.contains(&number);
+        for issued in self.devices.values().flatten().filter(carried) {
+            let late = leaves.saturating_sub(issued.at + issued.deadline);
+            if late > Duration::ZERO && !issued.clock_set_back {
+                return Err(Violation::TooLate { command: issued.id.to_string(), late });
+            }
+        }
+        Ok(())
+    }
+
     /// Expects a write that is not a command: one request to this path, repeated only after an answer that rules out
     /// that it was carried out.
     pub(crate) fn expect(&mut self, path: &str) {

@@ -71,8 +71,8 @@ pub enum Trouble {
     BlackHoleIn,
     /// Bytes from the home on open connections are held back and arrive when the trouble ends.
     HeldBack,
-    /// Bytes from the home on open connections wait in a buffer of the host, as they do for the next attempt after a lost
-    /// packet. They leave when the trouble ends, unless the connection is aborted before.
+    /// Bytes from the home on open connections, and requests that change something, wait in a buffer of the host, as they do
+    /// for the next attempt after a lost packet. They leave when the trouble ends, unless their connection is aborted before.
     Unsent,
     /// Requests that change something are held back and arrive when the trouble ends.
     WritesHeldBack,
@@ -83,8 +83,7 @@ pub enum Trouble {
 /// A packet in transit.
 #[derive(Debug)]
 pub(crate) enum Packet {
-    /// A request and the command it carries.
-    Request(Box<mysa_session::HttpRequest>, Option<(DeviceId, u64)>),
+    Request(Request),
     /// The connection for a request is open, and its body can be written.
     Connected(Box<mysa_session::HttpRequest>),
     Answer(HttpId, HttpReply),
@@ -100,6 +99,17 @@ pub(crate) enum Packet {
     CloudClosed(ConnId, Closing),
     /// The connection broke for the client alone; the cloud does not notice.
     Reset(ConnId),
+}
+
+/// A request to the cloud.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) http: Box<mysa_session::HttpRequest>,
+    /// Command that it carries, with the number of the transmission.
+    pub(crate) command: Option<(DeviceId, u64)>,
+    /// Time at which the client sends it, and at which it leaves its host.
+    pub(crate) sent: Duration,
+    pub(crate) leaves: Duration,
 }
 
 /// Bytes on a connection to the cloud.
@@ -218,6 +228,13 @@ impl Net {
     pub(crate) fn discard_unsent(&mut self, now: Duration, conn: ConnId) {
         self.in_transit.retain(
             |_, packet| !matches!(packet, Packet::ToCloud(sent) if sent.conn == conn && sent.leaves > now),
+        );
+    }
+
+    /// Discards a request that has not left the host.
+    pub(crate) fn discard_request(&mut self, now: Duration, id: HttpId) {
+        self.in_transit.retain(
+            |_, packet| !matches!(packet, Packet::Request(sent) if sent.http.id == id && sent.leaves > now),
         );
     }
 

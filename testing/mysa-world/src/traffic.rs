@@ -9,7 +9,7 @@ use sha2::Digest as _;
 
 use crate::World;
 use crate::check::HttpKind;
-use crate::net::{Packet, ToCloud, Trouble};
+use crate::net::{Packet, Request, ToCloud, Trouble};
 use crate::violation::Violation;
 use crate::wire::Wire;
 use crate::world::Link;
@@ -122,7 +122,13 @@ impl World {
     /// Delivers a packet that has arrived.
     pub(crate) fn deliver(&mut self, packet: Packet) -> Result<(), Violation> {
         match packet {
-            Packet::Request(request, command) => self.request(&request, command),
+            Packet::Request(Request { http, command, sent, leaves }) => {
+                // While the host sleeps, its client can recall nothing.
+                if let Some((_, number)) = command.filter(|_| !self.was_asleep_since(sent)) {
+                    self.ledger.left_in_time(number, leaves)?;
+                }
+                self.request(&http, command);
+            }
             Packet::Connected(mut request) => {
                 let now = self.host_now();
                 match self.session.deferred_body(now, request.id) {
@@ -157,6 +163,8 @@ impl World {
                 self.learn_secrets(&reply);
             }
             Packet::Failure(id, failure) => {
+                // The driver ends the connection of the request.
+                self.net.discard_request(self.now, id);
                 let may_be_done = !matches!(failure, HttpFailure::Unreachable | HttpFailure::Tls);
                 self.check_answer(id, Err(may_be_done));
                 let now = self.host_now();
@@ -323,8 +331,10 @@ impl World {
             Some(Trouble::BlackHole | Trouble::BlackHoleIn) => return Ok(()),
             _ => {}
         }
-        let held = self.net.held_until(self.now, Trouble::WritesHeldBack).filter(|_| writes);
-        self.net.send(held.unwrap_or(self.now), Packet::Request(Box::new(request), command));
+        let held = |trouble| self.net.held_until(self.now, trouble).filter(|_| writes).unwrap_or(self.now);
+        let (leaves, passed) = (held(Trouble::Unsent), held(Trouble::WritesHeldBack));
+        let request = Request { http: Box::new(request), command, sent: self.now, leaves };
+        self.net.send(leaves.max(passed), Packet::Request(request));
         Ok(())
     }
 

@@ -280,7 +280,7 @@ impl World {
         // Bytes already sent still arrive, and answers find no recipient. The next client's numbers start again.
         for packet in self.net.take_all() {
             match packet {
-                Packet::Request(request, _) => _ = self.ask_cloud(&request),
+                Packet::Request(request) => _ = self.ask_cloud(&request.http),
                 Packet::ToCloud(ToCloud { conn, bytes, .. }) => {
                     if let Some(link) = self.conns.get(&conn) {
                         let (number, now) = (link.number, self.cloud_now());

@@ -170,6 +170,26 @@ fn f56_bytes_that_wait_in_the_host_do_not_leave_it_after_the_verdict() {
 }
 
 #[test]
+fn f56_a_request_that_waits_in_the_host_does_not_leave_it_after_the_deadline() {
+    for lasts in [3, 6, 15, 19, 30] {
+        for deadline in [4, 8, 13, 30] {
+            let mut world = live(by(CommandChannel::Structured), 60);
+            world.go(secs(60));
+            trouble(&mut world, secs(lasts), Trouble::Unsent);
+            world.go(millis(1));
+            let older = command(&mut world, V2, set(25.0), secs(deadline));
+            world.go(secs(deadline));
+            let newer = command(&mut world, V2, set(18.0), secs(60));
+            world.go(secs(60));
+            let case = format!("{deadline} s, unsent for {lasts} s");
+            assert_eq!(world.verdict_on(older).is_confirmed(), lasts < deadline.min(20), "{case}");
+            assert!(world.verdict_on(newer).is_confirmed(), "{case}: {}", world.verdict_on(newer));
+            assert_eq!(truth(&world, V2).0, 1_800, "{case}");
+        }
+    }
+}
+
+#[test]
 fn f56_writes_to_one_thermostat_are_sent_in_sequence() {
     let after = |fault| HttpFault::AfterServing(Box::new(fault));
     for (name, fault) in [

@@ -334,6 +334,13 @@ impl CommandBook {
             .then(|| rest::update_state(transmission.device, update).into_request())
     }
 
+    /// Returns the first deadline among the commands of a transmission.
+    pub(crate) fn earliest_deadline(&self, serial: u64) -> Option<Duration> {
+        let carried = &self.transmission(serial)?.commands;
+        let commands = self.commands.iter().filter(|command| carried.contains(&command.id));
+        commands.map(|command| command.deadline.mono).min()
+    }
+
     /// Withdraws a transmission that the transport has not taken. Its commands wait again.
     pub(crate) fn unqueue(&mut self, serial: u64) {
         for command in self.commands.iter_mut().filter(|command| command.next == NextStep::Queued(serial)) {

@@ -1,6 +1,7 @@
 //! Encoding of commands at the moment a transport takes them. Bytes exist nowhere before.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use mysa_cognito::Secret;
 use mysa_mqtt_codec::PacketId;
@@ -72,7 +73,8 @@ impl CommandBook {
             self.unqueue(serial);
             return None;
         };
-        Some(rest.update(cx, &token, &request, serial, self.is_token_retry(serial)))
+        let until = self.earliest_deadline(serial).unwrap_or(Duration::MAX);
+        Some(rest.update(cx, &token, &request, serial, self.is_token_retry(serial), until))
     }
 
     /// Returns the body of a command by the structured service, as it is sent now.
