@@ -128,6 +128,9 @@ fn spec(args: &Sim) -> Result<CloudSpec> {
         .map_err(|why| Failure::usage(format!("{}: {why}", path.display())))?,
         None => CloudSpec::demo(),
     };
+    if args.no_schedules {
+        spec = spec.without_schedules();
+    }
     if let Some(count) = args.accounts {
         spec = spec.with_accounts(count);
     }
@@ -265,9 +268,18 @@ mod tests {
         spec.accounts.iter().flat_map(|account| &account.homes).map(|home| home.devices.len()).sum()
     }
 
+    /// Number of thermostats with a schedule.
+    fn scheduled(spec: &CloudSpec) -> usize {
+        let homes = spec.accounts.iter().flat_map(|account| &account.homes);
+        homes.flat_map(|home| &home.devices).filter(|device| !device.schedule.is_empty()).count()
+    }
+
     #[test]
     fn options_describe_the_cloud() {
         let usual = read(&[]).unwrap();
+        assert_eq!(scheduled(&usual), 2);
+        let many = read(&["--no-schedules", "--accounts", "3"]).unwrap();
+        assert_eq!((devices(&many), scheduled(&many)), (15, 0));
         assert_eq!((devices(&usual), usual.rules.token_life), (5, Duration::from_secs(3_600)));
         let spec = read(&["--home", "small", "--token-life", "120", "--credential-life", "60"]).unwrap();
         assert_eq!(devices(&spec), 4);

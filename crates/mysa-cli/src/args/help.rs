@@ -328,6 +328,7 @@ Examples:
   mysa sim --home all                        eight thermostats, one of each family at least
   mysa sim --home small --token-life 120     four thermostats, tokens of two minutes
   mysa sim --home small --accounts 1000      user1@example.com to user1000@example.com
+  mysa sim --no-schedules                    no setpoint changes by itself, for automatic tests
   mysa sim -v                                log every request, connection, message and command
   mysa sim --check                           judge the client that connects
   mysa sim --check --report report.json --check-step 30

@@ -500,6 +500,9 @@ pub(crate) struct Sim {
     /// Number of copies of the first account, user1@example.com and so on, to try a fleet on [default: the account itself]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) accounts: Option<u32>,
+    /// Leave out the weekly schedules of the homes, so that no setpoint changes by itself
+    #[arg(long)]
+    pub(crate) no_schedules: bool,
     /// Virtual seconds per real second
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
     pub(crate) speed: f64,
