@@ -142,7 +142,7 @@ class Cloud(Part):
         self.http, self.port, self.control_port = http, free_port(), free_port()
 
     def command(self):
-        return [MYSA, "sim", "--home", "all", "--listen", f"127.0.0.1:{self.port}", "--control",
+        return [MYSA, "sim", "--home", "all", "--no-schedules", "--listen", f"127.0.0.1:{self.port}", "--control",
                 f"127.0.0.1:{self.control_port}", "--ca-dir", "authority", "--ca", "ca.pem"]
 
     async def ready(self):

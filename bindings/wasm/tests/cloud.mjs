@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 
 export async function startCloud() {
   const folder = mkdtempSync(join(tmpdir(), "mysa-wasm-"));
-  const args = ["sim", "--listen", "127.0.0.1:0", "--ca", join(folder, "ca.pem"), "--no-control", "--json"];
+  const args = ["sim", "--listen", "127.0.0.1:0", "--no-schedules", "--no-control", "--ca", join(folder, "ca.pem"), "--json"];
   const child = spawn(process.env.MYSA, args, { stdio: ["ignore", "pipe", "inherit"] });
   const [line] = await new Promise((resolve, reject) => {
     createInterface(child.stdout).once("line", (line) => resolve([line]));

@@ -1,4 +1,4 @@
-//! Serves the demo home until it is killed: `cargo run --example serve -- 127.0.0.1:8443 ca.pem`.
+//! Serves the demo home without its schedules, until it is killed: `cargo run --example serve -- 127.0.0.1:8443 ca.pem`.
 //!
 //! Any program that takes the hosts of the Mysa cloud to be at that address, and trusts the authority in `ca.pem`, can
 //! sign in with the account that is printed.
@@ -16,8 +16,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let certificate = Certificate::for_cloud(&Names::default())?;
     std::fs::write(&authority, certificate.authority_pem().unwrap_or_default())?;
-    let server =
-        Server::start(address.parse::<SocketAddr>()?, certificate, CloudSpec::demo(), 1, 1.0).await?;
+    let spec = CloudSpec::demo().without_schedules();
+    let server = Server::start(address.parse::<SocketAddr>()?, certificate, spec, 1, 1.0).await?;
     println!(
         "listening on {}, account {}, password {}",
         server.address(),

@@ -15,7 +15,8 @@ import pytest
 def mysa_cloud(tmp_path_factory):
     """The simulated cloud: account, trust and control. The names of the real cloud lead to it."""
     ca = tmp_path_factory.mktemp("mysa") / "ca.pem"
-    command = [os.environ.get("MYSA", "mysa"), "sim", "--listen", "127.0.0.1:0", "--ca", str(ca), "--json"]
+    options = ["--listen", "127.0.0.1:0", "--no-schedules", "--ca", str(ca), "--json"]
+    command = [os.environ.get("MYSA", "mysa"), "sim", *options]
     simulator = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     started = json.loads(simulator.stdout.readline())
     address, port = started["address"].split(":")

@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 
 export default async function setup() {
   const ca = join(await mkdtemp(join(tmpdir(), "mysa-")), "ca.pem");
-  const args = ["sim", "--listen", "127.0.0.1:0", "--ca", ca, "--json"];
+  const args = ["sim", "--listen", "127.0.0.1:0", "--no-schedules", "--ca", ca, "--json"];
   const simulator = spawn(process.env.MYSA ?? "mysa", args, { stdio: ["ignore", "pipe", "inherit"] });
   const [line] = await once(createInterface(simulator.stdout), "line");
   process.env.MYSA_SIM = line;
