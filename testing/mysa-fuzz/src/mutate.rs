@@ -103,15 +103,8 @@ pub fn script(
     seed: u32,
     otherwise: impl FnOnce(&mut [u8], usize, usize) -> usize,
 ) -> usize {
-    let mut random = Random::new(seed);
-    let max_size = max_size.min(data.len());
-    if random.below(2) == 0 || size == 0 {
-        return otherwise(data, size, max_size);
-    }
-    let bounds = steps(target, &data[..size]);
     let new = |random: &mut Random| random.bytes(1, 12);
-    let changed = change(&data[..size], &bounds, &mut random, new);
-    put(&changed, data, max_size)
+    mutate(data, size, max_size, seed, otherwise, |data| steps(target, data), new)
 }
 
 /// Changes the first `size` bytes of `data`, an input of `mqtt_from_server` or `mqtt_from_client`, like [`script`]. New packets
@@ -123,20 +116,35 @@ pub fn mqtt(
     seed: u32,
     otherwise: impl FnOnce(&mut [u8], usize, usize) -> usize,
 ) -> usize {
-    let mut random = Random::new(seed);
-    let max_size = max_size.min(data.len());
-    if random.below(2) == 0 || size < 2 {
-        return otherwise(data, size, max_size);
-    }
-    let bounds = packets(&data[..size]);
-    let changed = change(&data[..size], &bounds, &mut random, |random| {
+    mutate(data, size, max_size, seed, otherwise, packets, |random| {
         let mut wire = packet(random).encode();
         if random.below(2) == 0 {
             let at = random.below(wire.len());
             wire[at] = random.byte();
         }
         wire
-    });
+    })
+}
+
+/// Leaves every second mutation to the fuzzer. The others change whole parts, which begin at `bounds` of the input; `new` makes
+/// another part.
+fn mutate(
+    data: &mut [u8],
+    size: usize,
+    max_size: usize,
+    seed: u32,
+    otherwise: impl FnOnce(&mut [u8], usize, usize) -> usize,
+    bounds: impl FnOnce(&[u8]) -> Vec<usize>,
+    new: impl FnOnce(&mut Random) -> Vec<u8>,
+) -> usize {
+    let mut random = Random::new(seed);
+    let max_size = max_size.min(data.len());
+    // The first bytes of an input select options; without them there are no parts.
+    if random.below(2) == 0 || size < 2 {
+        return otherwise(data, size, max_size);
+    }
+    let bounds = bounds(&data[..size]);
+    let changed = change(&data[..size], &bounds, &mut random, new);
     put(&changed, data, max_size)
 }
 
