@@ -72,7 +72,7 @@ impl Harness {
         settings.accounts = accounts;
         let mut bridge = Bridge::new(settings, [seed; 32], at(Duration::ZERO)).expect("valid settings");
         bridge.start_energy(Meters::default(), at(Duration::ZERO));
-        Self {
+        let mut harness = Self {
             bridge,
             accounts,
             mono: Duration::ZERO,
@@ -82,7 +82,10 @@ impl Harness {
             decided: Vec::new(),
             is_raw: false,
             live: 0,
-        }
+        };
+        // The bridge dials at once, so that the first step has a link.
+        harness.drain();
+        harness
     }
 
     fn link(&self, script: &mut Script<'_>) -> Option<LinkId> {
@@ -264,4 +267,20 @@ impl Harness {
 fn at(mono: Duration) -> Now {
     let millis = i64::try_from(mono.as_millis()).expect("a short time");
     Now { mono, wall: UnixTime::from_secs(WALL).plus_millis(millis) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_step_of_the_first_seed_opens_a_link() {
+        let seed = crate::corpus::input_named(include_bytes!("../../../fuzz/corpus/bridge.ar"), "seed-000");
+        let mut script = Script::new(seed);
+        let mut harness = Harness::new(script.byte());
+        harness.step(&mut script);
+        harness.drain();
+        let connected: Vec<bool> = harness.streams.values().map(|(_, is_connected)| *is_connected).collect();
+        assert_eq!(connected, [true], "no CONNECT");
+    }
 }
