@@ -315,6 +315,10 @@ fn scripts(seeds: &mut Seeds) {
         "state",
         &[&word(7, 6, 250, 11, 1), &word(7, 4, 0, 13, 2), &word(0, 0, 255, 14, 1), &word(1, 2, 1, 1, 0)],
     );
+    // All parts of the brightness, then the active one alone: in a message, and in a confirmed command.
+    let whole: &[u8] = &[8, 1, 1, 110, 11, 0, 0, 0, 0, 0, 0, 0x3f, 2, 1];
+    seeds.add("state", &[whole, &[8, 3, 1, 112, 12, 0, 0, 0, 0, 0, 0, 4, 1, 0]]);
+    seeds.add("state", &[whole, &[15, 3, 1, 112, 13, 0, 0, 0, 0, 0, 0, 12, 4, 1, 0], whole]);
 
     // Resume, answer requests, open, act as a correct broker, command, act as a correct broker.
     let live: &[u8] = &[0x30, 0x30, 0x30, 0x30, 0x30, 0x30, 0x70, 0x98, 0x9f, 0x98, 0x18, 0x30, 0x30, 0x98];

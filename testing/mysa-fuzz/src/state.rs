@@ -1,7 +1,8 @@
 use core::time::Duration;
 
 use mysa_proto::{
-    Celsius, Change, DeviceState, DutyCycle, Mode, Now, Observation, RelativeHumidity, Source, UnixTime,
+    Brightness, Celsius, Change, DeviceState, DutyCycle, Mode, Now, Observation, RelativeHumidity, Source,
+    UnixTime,
 };
 
 use crate::script::Script;
@@ -90,27 +91,41 @@ fn step(script: &mut Script<'_>) -> Step {
     });
     let mut received = received(script.byte());
     received.wall = received.wall.plus_millis(i64::from(script.byte() as i8) / 32 * 1_000);
-    let change = Change {
+    let mut change = Change {
         setpoint: script.option(|script| Celsius::from_hundredths(1_800 + i32::from(script.byte() % 4) * 50)),
         mode: script.option(|script| if script.flag() { Mode::Off } else { Mode::Heat }),
         ..Change::default()
     };
-    let seen = Observation {
-        source,
-        duty: script.option(Script::byte).and_then(|it| DutyCycle::from_fraction(f64::from(it % 3) / 2.0)),
-        humidity: script
-            .option(Script::byte)
-            .and_then(|it| RelativeHumidity::from_percent(f64::from(it % 3))),
-        connected: script.option(Script::flag),
-        ..Observation::from_change(&change, at, received)
-    };
-    if kind & 7 != 7 {
+    let duty = script.option(Script::byte).and_then(|it| DutyCycle::from_fraction(f64::from(it % 3) / 2.0));
+    let humidity =
+        script.option(Script::byte).and_then(|it| RelativeHumidity::from_percent(f64::from(it % 3)));
+    let connected = script.option(Script::flag);
+    let is_confirmed = kind & 7 == 7;
+    let sent = if is_confirmed { script.byte() } else { 0 };
+    change.brightness = (kind & 8 != 0).then(|| brightness(script));
+    let seen =
+        Observation { source, duty, humidity, connected, ..Observation::from_change(&change, at, received) };
+    if !is_confirmed {
         return Step::Observe(seen);
     }
     // A command is sent before it is confirmed.
-    let sent = seen.received.mono.as_secs().min(u64::from(script.byte()));
+    let sent = seen.received.mono.as_secs().min(u64::from(sent));
     let sent = self::received(u8::try_from(sent).unwrap_or(0));
     Step::Confirm(Observation { source: Source::Ack, ..seen }, sent)
+}
+
+/// Brightness with any of its parts, as in an acknowledgement. The parts for the idle display come with that for the active one.
+fn brightness(script: &mut Script<'_>) -> Brightness {
+    let parts = script.byte();
+    let part = |bit: u8, value: u8| (parts & bit != 0).then_some(value);
+    let (active, idle) = (script.byte() % 3, script.byte() % 3);
+    Brightness {
+        auto: part(1, 0).map(|_| parts & 2 != 0),
+        active: part(4, active),
+        idle: part(8, idle),
+        active_seconds: part(0x10, active).map(u16::from),
+        idle_seconds: part(0x20, idle).map(u16::from),
+    }
 }
 
 fn received(secs: u8) -> Now {
