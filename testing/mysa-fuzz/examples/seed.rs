@@ -342,6 +342,40 @@ fn scripts(seeds: &mut Seeds) {
         &[&[1, 0x70, 0x98], command, &[0x98], status, &[0xb8, 0, 4, 0xd0, 0, 0x20, 1], command],
     );
     seeds.add("session", &[&[2], live, &[0xec, 1, 0x30, 0xf4, 0xf6, 0xf8, 1, b'1', 0xfe], live]);
+    // With a lookup of the broker's host. Registrations: that of the thermostat, a refusal, and a sign-out before the answer.
+    seeds.add(
+        "session",
+        &[
+            &[0x42],
+            live,
+            &[0x54, 0, 0x30, 0x54, 0xff, 0x60, 0, 4, 0, 0, 0, 0, 0, 0x5d, 0, 0x5d, 0xff],
+            &[0x54, 0, 0xfe],
+        ],
+    );
+    // A preview alone and with its command; a change that the thermostat does not have; one for another thermostat.
+    let change = &command[3..];
+    let fan: &[u8] = &[0, 0, 0, 0, 0, 0, 1, 3, 0, 0, 0];
+    seeds.add(
+        "session",
+        &[&[2], live, &[0x50, 0], change, &[0, 0x50, 0], change, &[1, 0x98], status, &[0x50, 0], fan, &[1]],
+    );
+    seeds.add("session", &[&[2], live, &[0x50, 0xff], change, &[1, 0xff, 0x50, 0], change, &[1]]);
+    // A pool that replaces refresh tokens. The new one cannot be stored, then another process has stored a newer one. The pool
+    // refuses a token: the same is stored, or another.
+    let renew: &[u8] = &[0x82, 0x30, 0x58, 1, 0x18, 0x58, 2, 1, 9];
+    seeds.add("session", &[renew, live, &[0x07, 0xff, 0xff, 0x18, 0x18, 0x30, 0x58, 0]]);
+    let body: &[u8] = br#"{"__type":"NotAuthorizedException"}"#;
+    let refuse: &[u8] = &[&[0x60, 0, 2, 0, 0, 0, body.len() as u8], body, &[0]].concat();
+    seeds.add("session", &[&[0x82, 0xfa, 0], refuse, &[0xfa, 1, 1, 0x30, 0x58, 0], live]);
+    seeds.add(
+        "session",
+        &[&[0x82, 0xfa, 0], refuse, &[0xfa, 1, 0, 0x18, 0x18, 0xfa, 1, 1], refuse, &[0xfa, 0, 0x18, 0xfa, 0]],
+    );
+    // Commands on a connection whose bytes wait in the driver.
+    seeds.add(
+        "session",
+        &[&[2], live, &[0x5a, 0], command, &[0x07, 0xff, 0x0f, 0x5c, 0, 0x98], status, ack, &[0x5a, 0, 0xff]],
+    );
 
     let join: &[u8] = &[0x70, 0xb2, 0, 0];
     let set: &[u8] = &[0xca, 0, 0, 1, 2, 3, 4, 1, 0xd0, 0x03, 3];

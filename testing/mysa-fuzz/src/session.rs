@@ -1,16 +1,17 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-use mysa_cognito::{RefreshToken, Secret, StoredSession};
+use mysa_cognito::{RefreshFlow, RefreshToken, Secret, StoredSession};
 use mysa_mqtt_codec::PacketId;
 use mysa_proto::rest::{self, ReadRequest};
-use mysa_proto::{DeviceId, Model, UnixTime};
+use mysa_proto::{Change, Channel, DeviceId, Model, UnixTime};
 use mysa_session::{
-    CommandId, ConnId, Environment, Event, HttpAnswer, HttpFailure, HttpId, HttpResult, Now, Output, Session,
-    Settings, Start, Subscriptions,
+    CommandId, ConnId, Environment, Event, HttpAnswer, HttpFailure, HttpId, HttpResult, Now, Output,
+    RequestId, Session, Settings, Start, StoreResult, Subscriptions, Verdict,
 };
 use mysa_sigv4::PresignedUrl;
 use mysa_testkit::{Ack, BrokerBehavior, BrokerConnection, V2Status, publish, publish_at_least_once};
+use serde_json::Value;
 
 use crate::cognito::TOKENS;
 use crate::command::change;
@@ -19,6 +20,7 @@ use crate::script::Script;
 
 const START: i64 = 1_767_323_045_000;
 const DEVICE: &str = "a0b1c2d3e4f7";
+const TOKENS_KEPT: [&str; 2] = ["refresh", "renewed elsewhere"];
 const DATES: [Option<&str>; 4] =
     [None, Some("Fri, 02 Jan 2026 03:04:05 GMT"), Some("Fri, 02 Jan 2026 04:04:05 GMT"), Some("yesterday")];
 
@@ -27,9 +29,10 @@ const DATES: [Option<&str>; 4] =
 /// Input: a byte that selects the start and the settings, then a script of time, answers, failures, frames, commands and
 /// messages, valid or not.
 ///
-/// Every command has at most one verdict, by its deadline if time advances, and exactly one after the shutdown. Nothing is sent on
-/// a closed connection, and nothing is written to a thermostat without a command. The session becomes idle. Its queues are
-/// bounded.
+/// Every command has at most one verdict, by its deadline if time advances, and exactly one after the shutdown. A preview sends
+/// nothing, and a command after it is refused for the same reason or accepted. Every request of the application has one answer.
+/// Nothing is sent on a closed connection, no command on a blocked one, and nothing is written to a thermostat without a command.
+/// The session becomes idle. Its queues are bounded.
 ///
 /// ```
 /// // A stored session; correct answers; the connection opens; the broker answers.
@@ -60,19 +63,26 @@ struct Harness {
     /// Requests whose body the driver has not fetched.
     deferred: BTreeSet<HttpId>,
     conns: BTreeMap<ConnId, Conn>,
-    /// For each command, the time by which it must have a verdict, and true if it has one.
-    commands: BTreeMap<CommandId, (Duration, bool)>,
+    /// For each command, the time by which it must have a verdict, and the verdict once it has one.
+    commands: BTreeMap<CommandId, (Duration, Option<Verdict>)>,
+    /// Requests of the application without an answer.
+    requests: BTreeSet<RequestId>,
     /// Each password starts a new sign-in, regardless of the result of the last.
     sign_ins: usize,
     asked: bool,
     /// True if the session has requested the stored session.
     load: bool,
+    /// True if it has requested that its own is stored.
+    store: bool,
     paused: bool,
+    ended: bool,
 }
 
 #[derive(Default)]
 struct Conn {
     open: bool,
+    /// True if bytes wait in the driver.
+    blocked: bool,
     broker: BrokerConnection,
     /// Next bytes of a correct broker.
     valid: Vec<u8>,
@@ -85,6 +95,10 @@ impl Harness {
         settings.raw_messages = choice & 4 != 0;
         settings.read_only = choice & 0x38 == 0x38;
         settings.live_reports = choice & 8 == 0;
+        settings.lookup_endpoint = choice & 0x40 != 0;
+        if choice & 0x80 != 0 {
+            settings.refresh_flow = RefreshFlow::GetTokensFromRefreshToken;
+        }
         if choice & 0x10 != 0 {
             settings.subscriptions = Subscriptions::WILDCARD;
         }
@@ -111,10 +125,13 @@ impl Harness {
             deferred: BTreeSet::new(),
             conns: BTreeMap::new(),
             commands: BTreeMap::new(),
+            requests: BTreeSet::new(),
             sign_ins: 0,
             asked: false,
             load: false,
+            store: false,
             paused: false,
+            ended: false,
         })
     }
 
@@ -139,7 +156,30 @@ impl Harness {
                 self.read();
                 self.check_deadlines();
             }
-            0x30..0x60 => self.answer_correctly(),
+            0x30..0x50 => self.answer_correctly(),
+            0x50..0x54 => self.preview(script),
+            0x54..0x57 => {
+                let device = device(script);
+                let request = self.session.describe_thing(self.now(), device);
+                self.requests.extend(request);
+            }
+            0x57..0x5a => {
+                // Asked for or not.
+                let result = match script.byte() % 3 {
+                    0 => StoreResult::Stored,
+                    1 => StoreResult::Failed,
+                    _ => StoreResult::Newer(Box::new(any_stored(script))),
+                };
+                self.store = false;
+                self.session.handle_store_result(self.now(), result);
+            }
+            0x5a..0x5d => {
+                let Some(id) = self.conn(script) else { return };
+                let blocked = op != 0x5c;
+                self.conns.entry(id).and_modify(|conn| conn.blocked = blocked);
+                self.session.handle_ws_blocked(self.now(), id, blocked);
+            }
+            0x5d..0x60 => self.ask(script),
             0x60..0x68 => {
                 let Some(at) = chosen(script, self.http.len()) else { return };
                 let (id, ..) = self.http.remove(at);
@@ -222,14 +262,9 @@ impl Harness {
                 self.session.handle_ws_closed(self.now(), id);
             }
             0xc8..0xd8 => {
-                let id = if script.byte() == 0xff { "b0b1c2d3e4f7" } else { DEVICE };
-                let Some(device) = DeviceId::new(id) else { return };
+                let device = device(script);
                 let deadline = script.option(|script| Duration::from_millis(script.u16().into()));
-                let due = self.mono + deadline.unwrap_or(self.session.settings().command_deadline);
-                self.asked = true;
-                if let Ok(id) = self.session.command(self.now(), device, change(script), deadline) {
-                    assert!(self.commands.insert(id, (due, false)).is_none(), "{id:?} given twice");
-                }
+                self.command(device, change(script), deadline);
             }
             0xd8..0xe8 => self.send_message(script, op),
             0xe8..0xec => {
@@ -239,7 +274,8 @@ impl Harness {
             }
             0xec..0xf0 => {
                 let request: ReadRequest = if script.flag() { rest::homes() } else { rest::devices() };
-                let _ = self.session.request(self.now(), request);
+                let request = self.session.request(self.now(), request);
+                self.requests.extend(request);
             }
             0xf0..0xf4 => {
                 self.wall_ahead += (i64::from(script.u16()) - 0x8000) << (script.byte() % 20);
@@ -253,12 +289,76 @@ impl Harness {
             0xf8..0xfa => drop(self.session.answer_challenge(self.now(), &script.text())),
             0xfa..0xfc => {
                 // Stored session, requested or not: none, that of this process, or that of another process.
-                let kept = script.option(|script| stored(script.pick(&["refresh", "renewed elsewhere"])));
+                let kept = script.option(|script| stored(script.pick(&TOKENS_KEPT)));
                 self.session.handle_stored(self.now(), kept);
             }
             0xfc..0xfe => self.paused = !self.paused,
             0xfe => self.session.sign_out(self.now()),
-            _ => self.session.shutdown(self.now()),
+            _ => {
+                self.ended = true;
+                self.session.shutdown(self.now());
+            }
+        }
+    }
+
+    fn command(&mut self, device: DeviceId, change: Change, deadline: Option<Duration>) -> Option<CommandId> {
+        let due = self.mono + deadline.unwrap_or(self.session.settings().command_deadline);
+        self.asked = true;
+        let id = self.session.command(self.now(), device, change, deadline).ok()?;
+        assert!(self.commands.insert(id, (due, None)).is_none(), "{id:?} given twice");
+        Some(id)
+    }
+
+    /// Compares what a command would send with what the command does.
+    fn preview(&mut self, script: &mut Script<'_>) {
+        let (device, change) = (device(script), change(script));
+        // What is due by now is sent before.
+        self.session.handle_timeout(self.now());
+        self.read();
+        let asked = core::mem::take(&mut self.asked);
+        let preview = self.session.preview(self.now(), device, change);
+        self.read();
+        self.asked = asked;
+        if let Ok(preview) = &preview {
+            let payload: Value = serde_json::from_str(&preview.payload)
+                .unwrap_or_else(|error| panic!("{error}: {}", preview.payload));
+            let named = payload.pointer("/dest/ref").and_then(Value::as_str);
+            let expected = (preview.channel == Channel::Mqtt).then_some(device.as_str());
+            assert_eq!(named, expected, "{payload}");
+            assert!(preview.change.without(&change).is_empty(), "{} for {change}", preview.change);
+            assert!(preview.before.without(&change).is_empty(), "{} for {change}", preview.before);
+        }
+        if !script.flag() {
+            return;
+        }
+        let Some(id) = self.command(device, change, None) else { return };
+        self.read();
+        match (preview, &self.commands[&id].1) {
+            // The verdict is not read yet.
+            (_, None) if self.paused => {}
+            (_, Some(Verdict::Expired(_))) if self.ended => {}
+            (Ok(_), verdict) => assert!(!matches!(verdict, Some(Verdict::Refused(_))), "{verdict:?}"),
+            (Err(refused), verdict) => assert_eq!(*verdict, Some(Verdict::Refused(refused))),
+        }
+    }
+
+    /// Questions of an application, which change nothing.
+    fn ask(&mut self, script: &mut Script<'_>) {
+        let now = self.now();
+        let device = device(script);
+        if let Some(url) = self.session.presign(now) {
+            assert!(PresignedUrl::parse(url.as_str()).is_ok(), "{url:?}");
+        }
+        let _ = format!("{:?} {}", self.session.diagnosis(now), self.session.service());
+        let known = self.session.devices().any(|known| known.id() == device);
+        assert_eq!(self.session.device(device).is_some(), known);
+        assert_eq!(self.session.state(device).is_some(), known);
+        // A wildcard also covers thermostats that the session does not know.
+        let covered = known || self.session.settings().subscriptions.wildcard;
+        assert!(covered || !self.session.is_subscribed(device));
+        if let Some((earliest, latest)) = self.session.cloud_time_bounds(now) {
+            let time = self.session.cloud_time(now);
+            assert!(earliest <= time && time <= latest, "{earliest} {time} {latest}");
         }
     }
 
@@ -308,6 +408,10 @@ impl Harness {
             self.session.handle_stored(self.now(), None);
             self.read();
         }
+        if core::mem::take(&mut self.store) {
+            self.session.handle_store_result(self.now(), StoreResult::Stored);
+            self.read();
+        }
         let Some((id, what, _)) = self.http.pop() else { return };
         if !self.connect(id) {
             return;
@@ -315,7 +419,12 @@ impl Harness {
         let now = self.now();
         let secs = now.wall.as_secs();
         let body: Vec<u8> = match what.as_str() {
-            it if it.ends_with("InitiateAuth") || it.ends_with("RefreshToken") => TOKENS.into(),
+            it if it.ends_with("InitiateAuth") => TOKENS.into(),
+            // The pool replaces the refresh token with each use.
+            it if it.ends_with("FromRefreshToken") => {
+                let new = format!(r#"{{"RefreshToken":"after {secs}","AccessToken""#);
+                String::from_utf8_lossy(TOKENS).replace(r#"{"AccessToken""#, &new).into()
+            }
             it if it.ends_with("GetId") => br#"{"IdentityId":"us-east-1:identity"}"#.into(),
             it if it.ends_with("ForIdentity") => format!(
                 r#"{{"IdentityId":"us-east-1:identity","Credentials":{{"AccessKeyId":"ASIAEXAMPLE","SecretKey":"s","SessionToken":"t","Expiration":{}.0}}}}"#,
@@ -329,6 +438,12 @@ impl Harness {
                 r#"{{"DeviceStatesObj":{{"{DEVICE}":{{"Device":"{DEVICE}","Timestamp":{secs},"SetPoint":{{"v":19,"t":{secs}}}}}}}}}"#
             )
             .into(),
+            it if it.starts_with("GET /endpoint?") => {
+                br#"{"endpointAddress":"a3q27gia9qg3zy-ats.iot.us-east-1.amazonaws.com"}"#.into()
+            }
+            it if it.starts_with("GET /things/") => {
+                format!(r#"{{"thingName":"{DEVICE}","attributes":{{"Serial":"123"}}}}"#).into()
+            }
             _ => b"{}".into(),
         };
         let answer = HttpAnswer { status: 200, body: &body, ..HttpAnswer::default() };
@@ -374,24 +489,30 @@ impl Harness {
                     assert!(self.conns.len() <= 8, "{} connections", self.conns.len());
                 }
                 Output::Send { conn, bytes } => {
-                    assert!(self.asked || !contains(&bytes, b"\"msg\":44"), "a command without a request");
+                    let is_command = contains(&bytes, b"\"msg\":44");
+                    assert!(self.asked || !is_command, "a command without a request");
                     let Some(state) = self.conns.get_mut(&conn) else {
                         panic!("sent on {conn}, which is gone")
                     };
                     assert!(state.open, "sent on {conn}, which is not open");
+                    assert!(!(is_command && state.blocked), "a command on {conn}, which is blocked");
                     let exchange = state.broker.receive(&BrokerBehavior::default(), &bytes);
                     state.valid.extend(exchange.reply);
                     assert!(state.valid.len() < 1 << 16);
                 }
                 Output::Close { conn } | Output::Abort { conn } => drop(self.conns.remove(&conn)),
-                Output::Event(Event::Verdict { id, .. }) => {
+                Output::Event(Event::Verdict { id, verdict, .. }) => {
                     let Some((_, resolved)) = self.commands.get_mut(&id) else {
                         panic!("a verdict on {id:?}")
                     };
-                    assert!(!core::mem::replace(resolved, true), "two verdicts on {id:?}");
+                    assert_eq!(resolved.replace(verdict), None, "two verdicts on {id:?}");
+                }
+                Output::Event(Event::Response { id, .. }) => {
+                    assert!(self.requests.remove(&id), "an answer to {id:?}");
                 }
                 Output::Load => self.load = true,
-                Output::Store(_) | Output::Forget | Output::Event(_) => {}
+                Output::Store(_) => self.store = true,
+                Output::Forget | Output::Event(_) => {}
             }
         }
     }
@@ -400,7 +521,11 @@ impl Harness {
     fn check_deadlines(&mut self) {
         if !self.paused {
             for (id, (due, resolved)) in &self.commands {
-                assert!(*resolved || *due > self.mono, "{id:?} was due at {due:?}, it is {:?}", self.mono);
+                assert!(
+                    resolved.is_some() || *due > self.mono,
+                    "{id:?} was due at {due:?}, it is {:?}",
+                    self.mono
+                );
             }
         }
     }
@@ -410,8 +535,9 @@ impl Harness {
         self.session.shutdown(self.now());
         self.settle();
         for (id, (_, resolved)) in &self.commands {
-            assert!(resolved, "no verdict on {id:?}");
+            assert!(resolved.is_some(), "no verdict on {id:?}");
         }
+        assert!(self.requests.is_empty(), "no answer to {:?}", self.requests);
         assert!(self.session.poll_output().is_none());
         let _ = format!("{:?}", self.session);
     }
@@ -421,6 +547,18 @@ fn stored(token: &str) -> StoredSession {
     let mut stored = StoredSession::new("ann@example.org", &Environment::mysa().pool.client_id);
     stored.refresh_token = Some(RefreshToken::new(Secret::from(token)));
     stored
+}
+
+/// Session that another process may have stored.
+fn any_stored(script: &mut Script<'_>) -> StoredSession {
+    let mut kept = stored(script.pick(&TOKENS_KEPT));
+    kept.generation = script.byte().into();
+    kept
+}
+
+fn device(script: &mut Script<'_>) -> DeviceId {
+    let id = if script.byte() == 0xff { "b0b1c2d3e4f7" } else { DEVICE };
+    DeviceId::new(id).expect("an id")
 }
 
 fn chosen(script: &mut Script<'_>, len: usize) -> Option<usize> {
@@ -454,6 +592,6 @@ mod tests {
             live |= harness.session.service().level == Level::Live;
         }
         assert!(live, "{}", harness.session.service());
-        assert!(harness.commands.values().any(|(_, resolved)| *resolved), "{:?}", harness.commands);
+        assert!(harness.commands.values().any(|(_, resolved)| resolved.is_some()), "{:?}", harness.commands);
     }
 }
