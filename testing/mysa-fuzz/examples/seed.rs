@@ -391,6 +391,50 @@ fn scripts(seeds: &mut Seeds) {
     let update = br#"{"state":{"mode":{"mode":"heat"},"targetHeat":{"setpoint":21}}}"#;
     seeds.add("sim", &[&[1, 0x30, 1, 1, 0, 8, 0, 6, 1, update.len() as u8], update, join]);
 
+    // Every request of an app, for a thermostat of each kind: route, time, what the route reads, and no change of the body.
+    for device in 0..8 {
+        let requests = (0..29).flat_map(|route| {
+            let choices: &[u8] = match route {
+                0 => &[1],
+                6 => &[1, 1, 0],
+                7 => &[0x2c, 1],
+                8 | 9 => &[8, 30, 1, 3, 116, 3, 0],
+                12 => &[18, 200, 0, device & 1, 3, 116, 3],
+                16 => &[1, 100, 0, 0],
+                17 => &[0],
+                18 => &[0, 0, 0, 0],
+                19 => &[1, 2, 3, 1],
+                20 => &[0],
+                23 | 26 => &[1, b'x', 1],
+                27 => &[0, 1],
+                28 => &[1 << (device & 7), 116, 4],
+                10 | 22 | 25 => &[0],
+                _ => &[],
+            };
+            [&[0x48, device, route, 10, 0], choices, &[0, 0]].concat()
+        });
+        // Three minutes later, when a hold has begun.
+        let requests: Vec<u8> = requests.collect();
+        let later: &[u8] = &[0x03, 0xff, 0x57, 0x48, device, 13, 0, 0, 0, 0];
+        // At most 64 steps are taken.
+        seeds.add("sim", &[&[3], &requests, later, &[0x5c, device, 0, 0x5c, device, 1]]);
+    }
+    let heat: &[u8] = &[3, 116, 4];
+    let shadows: &[u8] =
+        &[0xcf, 0, 5, 0, 0, 2, 3, 116, 3, 0xcf, 0, 5, 1, 1, 2, 3, 116, 3, 9, 0xcf, 0, 5, 0, 1, 0, 0x20, 0x20];
+    seeds.add(
+        "sim",
+        &[&[11], join, &[0xb7, 0, 5], shadows, &[0xcf, 0, 6, 2, 0, 0], &[0x48, 6, 28, 0, 0], heat],
+    );
+    seeds.add(
+        "sim",
+        &[&[7, 0x48, 0, 2, 0, 0, 0, 0, 0x48, 2, 28, 0, 0], heat, &[0, 0, 0x48, 0, 2, 0, 0, 0, 1]],
+    );
+    for choice in [1, 17] {
+        let token = [5, 4, 0, 3, 2, 1].map(|action| [0xf8, action]).concat();
+        seeds.add("sim", &[&[choice], &token, &[0x48, 0, 2, 0, 0, 0, 0], join]);
+    }
+
     let up: &[u8] = &[0, 0, 2, 0, 4, 0, 2, 0, 12, 0, 2, 0];
     let home: &[u8] = &[6, 0, 1, 2, 0x80, 1, 1, 1, b'a', 0, 1, 1, 0, 0, 0, 0, 7, 1, 1, 0];
     let off: &[u8] = &[9, 0, 0, 2, 1, 0];

@@ -1,3 +1,5 @@
+mod app;
+
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -5,11 +7,13 @@ use std::sync::OnceLock;
 use mysa_cognito::{AwsCredentials, Pool, Secret, SignIn, Step, Tokens, get_credentials, get_id};
 use mysa_mqtt_codec::{ClientId, Connect, Delivery, Filter, Outbound, PacketId, Publish, QoS, Stream, Topic};
 use mysa_proto::UnixTime;
-use mysa_sigv4::{Authority, Credentials, Presigner, TokenRule};
+use mysa_sigv4::{Authority, Credentials, HeaderSigner, Presigner, Request as Signed, TokenRule};
 use mysa_sim::{Cloud, CloudSpec, HttpAnswer, HttpRequest, Now, Output, Upgrade};
+use serde_json::{Value, json};
 
 use crate::mutate;
 use crate::script::Script;
+use app::{AppRequest, Ids};
 
 const WALL: i64 = 1_767_323_045;
 const IDP: &str = "cognito-idp.us-east-1.amazonaws.com";
@@ -17,15 +21,19 @@ const IDENTITY: &str = "cognito-identity.us-east-1.amazonaws.com";
 const IOT: &str = "a3q27gia9qg3zy-ats.iot.us-east-1.amazonaws.com";
 const IDENTITY_POOL: &str = "us-east-1:ebd95d52-9995-45da-b059-56b865a18379";
 const CLIENT: &str = "19efs8tgqe942atbqmot5m36t3";
+/// A thermostat that no account has.
+const NOBODY: &str = "b0b1c2d3e4ff";
+const IOT_CONTROL: &str = "iot.us-east-1.amazonaws.com";
+const ENDPOINT_QUERY: &str = "/endpoint?endpointType=iot%3AData-ATS";
 const HOSTS: [&str; 6] =
     ["app-prod.mysa.cloud", "mysa-backend.mysa.cloud", IDP, IDENTITY, IOT, "example.org"];
 
 /// Simulated cloud with any clients.
 ///
-/// Input: a byte that selects whether a client has signed in, then a script of requests, upgrades, bytes and time.
+/// Input: a byte that selects the setup and whether a client has signed in, then a script of requests, upgrades, bytes and time.
 ///
 /// It sends valid JSON and MQTT, and nothing on a closed connection. Thermostats stay within their settings and obey no client
-/// that has not signed in. Its queues are bounded.
+/// that has not signed in. No request of an app ends in a server error. Its queues are bounded.
 ///
 /// ```
 /// // An hour passes, and somebody asks without a token.
@@ -34,7 +42,7 @@ const HOSTS: [&str; 6] =
 pub fn sim(data: &[u8]) {
     mutate::begin(sim, data);
     let mut script = Script::new(data);
-    let mut harness = Harness::new(script.flag());
+    let mut harness = Harness::new(script.byte());
     for _ in 0..64 {
         if script.is_empty() {
             break;
@@ -52,15 +60,25 @@ struct Harness {
     streams: BTreeMap<u64, Stream>,
     next_conn: u64,
     signed_in: Option<(Tokens, Option<AwsCredentials>)>,
+    /// True if the id token is sent as `Bearer …`.
+    bearer: bool,
+    /// Ids of the home and its zone, once an app has read them.
+    home: Option<(String, String)>,
 }
 
 impl Harness {
-    fn new(sign_in: bool) -> Self {
-        if !sign_in {
+    fn new(choice: u8) -> Self {
+        if choice & 1 == 0 {
             // Without schedules every command is one of a client.
             return Self::with(CloudSpec::demo().without_schedules());
         }
-        let mut harness = Self::with(CloudSpec::demo());
+        // All models, with those that have shadows.
+        let mut spec = if choice & 2 == 0 { CloudSpec::demo() } else { CloudSpec::all() };
+        spec.rules.bearer = choice & 4 != 0;
+        spec.rules.wildcards = choice & 8 != 0;
+        spec.rules.rotation = choice & 16 != 0;
+        let bearer = spec.rules.bearer;
+        let mut harness = Self { bearer, ..Self::with(spec) };
         harness.signed_in = harness.sign_in().map(|tokens| (tokens, None));
         assert!(harness.signed_in.is_some(), "the right password");
         harness
@@ -73,6 +91,8 @@ impl Harness {
             streams: BTreeMap::new(),
             next_conn: 1,
             signed_in: None,
+            bearer: false,
+            home: None,
         }
     }
 
@@ -84,7 +104,7 @@ impl Harness {
                 if reply.header("content-type").is_some_and(|kind| kind.contains("json"))
                     && !reply.body.is_empty()
                 {
-                    let json = serde_json::from_slice::<serde_json::Value>(&reply.body);
+                    let json = serde_json::from_slice::<Value>(&reply.body);
                     assert!(json.is_ok(), "{json:?} to {request:?}");
                 }
                 Some((reply.status, reply.body))
@@ -123,9 +143,7 @@ impl Harness {
         self.aws(IDP, "AWSCognitoIdentityProviderService.InitiateAuth", FIRST.get()?)?;
         let second = "AWSCognitoIdentityProviderService.RespondToAuthChallenge";
         let (status, body) = self.aws(IDP, second, SECOND.get()?)?;
-        let token = mysa_cognito::RefreshToken::new(Secret::from("r"));
-        let (_, wait) = mysa_cognito::refresh(&pool, &token, mysa_cognito::RefreshFlow::InitiateAuth);
-        wait.reply(status, &body).ok()
+        tokens_of(&pool, status, &body)
     }
 
     fn credentials(&mut self) -> Option<AwsCredentials> {
@@ -154,7 +172,9 @@ impl Harness {
                 self.mono = self.mono.max(next);
                 self.cloud.handle_timeout(at(self.mono));
             }
-            0x30..0x60 => self.request(script),
+            0x30..0x48 => self.request(script),
+            0x48..0x5c => self.app_request(script),
+            0x5c..0x60 => self.thing(script),
             0x60..0x70 => {
                 // A forged or empty query.
                 let conn = self.conn();
@@ -188,6 +208,7 @@ impl Harness {
                 let filter = match op & 3 {
                     0 => script.text(),
                     1 => "/v1/dev/+/out".into(),
+                    3 if op & 4 != 0 => format!("$aws/things/{}/shadow/name/+/#", self.device(script)),
                     _ => format!("/v1/dev/{}/out", self.device(script)),
                 };
                 let (Ok(filter), Some(id)) = (Filter::new(&filter), PacketId::new(u16::from(op))) else {
@@ -202,7 +223,14 @@ impl Harness {
             0xc8..0xf8 => {
                 let conn = self.some_conn(script);
                 let device = self.device(script);
+                let mut topic = format!("/v1/dev/{device}/in");
                 let payload = match op & 7 {
+                    7 => {
+                        let section = script.pick(&["targetHeat", "modes", "targetAuto", "physicalInterface", "x"]);
+                        let request = script.pick(&["update", "get"]);
+                        topic = format!("$aws/things/{device}/shadow/name/{section}/{request}");
+                        shadow_request(script, section)
+                    }
                     0 => script.bytes().to_vec(),
                     1 => format!(r#"{{"Device":"{device}","MsgType":11,"Timeout":{},"Timestamp":{WALL}}}"#, script.u16())
                         .into_bytes(),
@@ -215,13 +243,13 @@ impl Harness {
                     )
                     .into_bytes(),
                 };
-                let topic = format!("/v1/dev/{device}/in");
                 let (Ok(topic), Some(id)) = (Topic::new(&topic), PacketId::new(9)) else { return };
                 let mut bytes = Vec::new();
                 if Publish::new(topic, &payload, Delivery::AtLeastOnce(id)).encode(&mut bytes).is_ok() {
                     self.cloud.handle_ws_bytes(at(self.mono), conn, &bytes);
                 }
             }
+            0xf8..0xfc => self.user_pool(script),
             _ => {
                 // Repeated or earlier times must be harmless.
                 self.cloud.handle_timeout(at(self.mono / 2));
@@ -277,6 +305,108 @@ impl Harness {
         self.http(&HttpRequest { host, method, path: &path, query: &query, headers: &headers, body });
     }
 
+    /// A request that an app makes, with one byte of its body changed or not.
+    fn app_request(&mut self, script: &mut Script<'_>) {
+        let Some((tokens, _)) = self.signed_in.clone() else { return };
+        let token = tokens.id.expose();
+        let token = if self.bearer { format!("Bearer {token}") } else { token.to_owned() };
+        let headers = [("authorization", token.as_str()), ("content-type", "application/json")];
+        let app = HttpRequest {
+            host: HOSTS[1],
+            method: "GET",
+            path: "/homes",
+            query: "",
+            headers: &headers,
+            body: b"",
+        };
+        if self.home.is_none() {
+            let homes = self.http(&app).and_then(|(_, body)| serde_json::from_slice::<Value>(&body).ok());
+            let id =
+                |at: &str| homes.as_ref().and_then(|homes| Some(homes.pointer(at)?.as_str()?.to_owned()));
+            self.home = id("/Homes/0/Id").zip(id("/Homes/0/Zones/0/Id"));
+        }
+        let (home, zone) = self.home.clone().unwrap_or_default();
+        let device = self.device(script);
+        let ids = Ids { device: &device, home: &home, zone: &zone, schedule: "s1" };
+        let AppRequest { method, path, query, body } =
+            AppRequest::new(script, &ids, at(self.mono).wall.as_secs());
+        let mut body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+        let changed = script.option(Script::u16);
+        if let Some(at) = changed.map(usize::from).filter(|at| *at < body.len()) {
+            body[at] = script.byte();
+        }
+        let host = script.pick(&[HOSTS[1], HOSTS[0]]);
+        let request = HttpRequest { host, method, path: &path, query: &query, body: &body, ..app };
+        if let Some((status, body)) = self.http(&request) {
+            // One answer says that there is no such thermostat in this way.
+            let is_known = path.starts_with("/devices/update_available");
+            assert!(status < 500 || is_known, "{status} {} to {request:?}", body.escape_ascii());
+        }
+    }
+
+    /// A request to the control plane of AWS IoT, signed by the credentials of the account.
+    fn thing(&mut self, script: &mut Script<'_>) {
+        let Some(credentials) = self.credentials() else { return };
+        let device = self.device(script);
+        let endpoint = script.flag();
+        let target = if endpoint { ENDPOINT_QUERY.to_owned() } else { format!("/things/{device}") };
+        let host = [("host", IOT_CONTROL)];
+        let signed = Signed { method: "GET", target: &target, headers: &host };
+        let Ok(time) = time::OffsetDateTime::from_unix_timestamp(at(self.mono).wall.as_secs()) else {
+            return;
+        };
+        let signer = HeaderSigner::new("us-east-1", "iot");
+        let Ok(signed) = signer.sign(&signing(&credentials), &signed, b"", time) else { return };
+        let headers = [
+            ("authorization", signed.authorization()),
+            ("x-amz-date", signed.date()),
+            ("x-amz-security-token", signed.security_token().unwrap_or_default()),
+        ];
+        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        let answer = self.http(&HttpRequest {
+            host: IOT_CONTROL,
+            method: "GET",
+            path,
+            query,
+            headers: &headers,
+            body: b"",
+        });
+        let now = at(self.mono).wall.as_millis();
+        let is_valid = credentials.expires_at_ms > now && (endpoint || device != NOBODY);
+        let expected = if is_valid { 200 } else { 403 };
+        assert_eq!(answer.map(|(status, _)| status), Some(expected), "{target}");
+    }
+
+    /// A request of a client that has signed in to the user pool.
+    fn user_pool(&mut self, script: &mut Script<'_>) {
+        let Some((tokens, _)) = self.signed_in.clone() else { return };
+        let refresh = tokens.refresh.as_ref().map_or("", |token| token.expose());
+        let access = tokens.access.expose();
+        let (action, body) = match script.byte() % 6 {
+            0 => ("GetUser", json!({ "AccessToken": access })),
+            1 => ("GlobalSignOut", json!({ "AccessToken": access })),
+            2 => ("RevokeToken", json!({ "ClientId": CLIENT, "Token": refresh })),
+            3 => ("ConfirmDevice", json!({ "AccessToken": access, "DeviceKey": "us-east-1_x" })),
+            4 => ("GetTokensFromRefreshToken", json!({ "ClientId": CLIENT, "RefreshToken": refresh })),
+            _ => {
+                let parameters = json!({ "REFRESH_TOKEN": refresh });
+                (
+                    "InitiateAuth",
+                    json!({ "ClientId": CLIENT, "AuthFlow": "REFRESH_TOKEN_AUTH", "AuthParameters": parameters }),
+                )
+            }
+        };
+        let target = format!("AWSCognitoIdentityProviderService.{action}");
+        let Some((status, body)) = self.aws(IDP, &target, &body.to_string()) else { return };
+        let pool = Pool::new("us-east-1", "us-east-1_GUFWfhI7g", CLIENT);
+        if let Some(mut new) =
+            tokens_of(&pool, status, &body).filter(|_| action.contains("Auth") || action.contains("From"))
+        {
+            new.refresh = new.refresh.or(tokens.refresh);
+            self.signed_in = Some((new, None));
+        }
+    }
+
     fn upgrade(&mut self, conn: u64, path: &str, query: &str, mqtt: bool) -> bool {
         let headers = [("Host", IOT), ("Sec-WebSocket-Protocol", if mqtt { "mqtt" } else { "chat" })];
         let request = HttpRequest { host: IOT, method: "GET", path, query, headers: &headers, body: b"" };
@@ -302,7 +432,7 @@ impl Harness {
 
     fn device(&self, script: &mut Script<'_>) -> String {
         let choice = usize::from(script.byte());
-        self.cloud.device_ids().nth(choice).map_or_else(|| "b0b1c2d3e4ff".into(), |id| id.to_string())
+        self.cloud.device_ids().nth(choice).map_or_else(|| NOBODY.into(), |id| id.to_string())
     }
 
     fn drain(&mut self) {
@@ -340,17 +470,44 @@ impl Harness {
 }
 
 fn presigned(credentials: &AwsCredentials, mono: Duration) -> Option<String> {
-    let credentials = Credentials::new(
-        credentials.access_key_id.as_str(),
-        credentials.secret_key.expose(),
-        Some(credentials.session_token.expose()),
-    );
+    let credentials = signing(credentials);
     let time = time::OffsetDateTime::from_unix_timestamp(at(mono).wall.as_secs()).ok()?;
     let authority = Authority::new(IOT, None).ok()?;
     let presigner = Presigner::iot("us-east-1");
     let url =
         presigner.presign(&credentials, &authority, "/mqtt", time, None, TokenRule::AfterSigning).ok()?;
     Some(url.target().to_owned())
+}
+
+fn signing(credentials: &AwsCredentials) -> Credentials {
+    Credentials::new(
+        credentials.access_key_id.as_str(),
+        credentials.secret_key.expose(),
+        Some(credentials.session_token.expose()),
+    )
+}
+
+/// Tokens in an answer of the user pool.
+fn tokens_of(pool: &Pool, status: u16, body: &[u8]) -> Option<Tokens> {
+    let token = mysa_cognito::RefreshToken::new(Secret::from("r"));
+    let (_, wait) = mysa_cognito::refresh(pool, &token, mysa_cognito::RefreshFlow::InitiateAuth);
+    wait.reply(status, body).ok()
+}
+
+/// Payload of a request for a shadow, valid or not.
+fn shadow_request(script: &mut Script<'_>, section: &str) -> Vec<u8> {
+    match script.byte() % 4 {
+        0 => Vec::new(),
+        1 => script.bytes().to_vec(),
+        choice => {
+            let values = app::sections(script).get(section).cloned().unwrap_or_default();
+            let mut request = json!({ "state": { "desired": values }, "clientToken": "t" });
+            if choice == 3 {
+                request["version"] = script.byte().into();
+            }
+            request.to_string().into_bytes()
+        }
+    }
 }
 
 fn at(mono: Duration) -> Now {
@@ -364,9 +521,9 @@ mod tests {
 
     #[test]
     fn the_first_seed_signs_in_connects_and_commands() {
-        let seed = crate::corpus::input_named(include_bytes!("../../../fuzz/corpus/sim.ar"), "seed-000");
+        let seed = crate::corpus::input_named(include_bytes!("../../../../fuzz/corpus/sim.ar"), "seed-000");
         let mut script = Script::new(seed);
-        let mut harness = Harness::new(script.flag());
+        let mut harness = Harness::new(script.byte());
         while !script.is_empty() {
             harness.step(&mut script);
             harness.drain();
@@ -379,5 +536,25 @@ mod tests {
             .filter_map(|id| harness.cloud.truth(id))
             .map(|truth| truth.messages.commands);
         assert_eq!(delivered.sum::<u64>(), 1);
+    }
+
+    #[test]
+    fn the_seeds_change_states_by_the_structured_service() {
+        let archive = crate::corpus::inputs(include_bytes!("../../../../fuzz/corpus/sim.ar")).unwrap();
+        // Thermostats of each kinds, and the other form of the token.
+        for (choice, expected) in [(3, 6), (7, 1)] {
+            let of_app = |data: &&[u8]| data.first() == Some(&choice) && data.get(1) == Some(&0x48);
+            let mut updates = 0;
+            for data in archive.iter().filter(|(name, _)| name.starts_with("seed-")).map(|(_, data)| *data) {
+                let mut script = Script::new(data);
+                let mut harness = Harness::new(script.byte());
+                while of_app(&data) && !script.is_empty() {
+                    harness.step(&mut script);
+                    harness.drain();
+                }
+                updates += harness.cloud.counters().structured_updates;
+            }
+            assert!(updates >= expected, "{updates} updates with {choice}");
+        }
     }
 }
