@@ -303,10 +303,11 @@ impl Worker {
     /// Deletes the key of a session of this process that is over, once all clients that ran under it have stopped. Until
     /// then, its lease protects them.
     fn leave_session(&mut self, key: String, revision: Revision) {
-        if self.left_sessions.len() < MAX_LEFT
-            && !self.left_sessions.iter().any(|left| *left == (key.clone(), revision))
-        {
-            self.left_sessions.push((key, revision));
+        let left = (key, revision);
+        // A watch that begins again shows the session again before the store has answered.
+        let is_known = self.left_sessions.contains(&left) || self.is_leaving(&left.0, revision);
+        if self.left_sessions.len() < MAX_LEFT && !is_known {
+            self.left_sessions.push(left);
         }
         self.delete_left_sessions();
     }
@@ -316,7 +317,8 @@ impl Worker {
             return;
         }
         for (key, revision) in core::mem::take(&mut self.left_sessions) {
-            self.operate(Bucket::Workers, key, Action::Delete { revision }, Purpose::Tidy);
+            let purpose = Purpose::Leave(key.clone(), revision);
+            self.operate(Bucket::Workers, key, Action::Delete { revision }, purpose);
         }
     }
 

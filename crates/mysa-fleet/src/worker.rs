@@ -76,6 +76,8 @@ pub(crate) enum Purpose {
     Peer(PeerIndex),
     /// Removal of an entry that nobody needs. Another worker repeats it.
     Tidy,
+    /// Deletion of a session of this process that is over: its key and revision.
+    Leave(String, Revision),
     Claim(AccountIndex),
     ReadClaim(AccountIndex),
     Release(AccountIndex),
@@ -325,6 +327,13 @@ impl Worker {
         id
     }
 
+    /// Returns `true` if the session of this process is being deleted.
+    pub(crate) fn is_leaving(&self, key: &str, revision: Revision) -> bool {
+        let is_it =
+            |purpose: &Purpose| matches!(purpose, Purpose::Leave(left, at) if left == key && *at == revision);
+        self.operations.values().any(|pending| is_it(&pending.purpose))
+    }
+
     fn send(&mut self, operation: Operation, purpose: Purpose) {
         let give_up_at = self.after(self.settings.answer_limit);
         self.operations.insert(operation.id, Pending { purpose, give_up_at });
@@ -433,7 +442,7 @@ impl Worker {
                 }
             }
             Some(Purpose::Peer(index)) => self.peer_answered(index, id, answer),
-            Some(Purpose::Tidy) => {}
+            Some(Purpose::Tidy | Purpose::Leave(..)) => {}
             Some(Purpose::Claim(index)) => self.claim_answered(index, id, answer),
             Some(Purpose::ReadClaim(index)) => self.claim_read(index, answer),
             Some(Purpose::Release(index)) => self.release_answered(index, id, answer),

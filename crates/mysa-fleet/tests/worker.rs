@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use mysa_fleet::{Bucket, Entry, RefusedRequest, Reply, Retry, Settings, StopReason};
+use mysa_fleet::{
+    Action, Bucket, Entry, Operation, Output, RefusedRequest, Reply, Retry, Revision, Settings, StopReason,
+    Worker, WorkerId,
+};
+use mysa_proto::{Now, UnixTime};
 use mysa_session::VerdictKind;
 
 mod harness;
@@ -112,6 +116,32 @@ fn a_worker_that_restarts_waits_for_the_end_of_its_earlier_session() {
     assert_eq!(harness.owners().len(), 0, "the earlier process may be stopped, not dead");
     harness.run(30);
     assert_eq!(harness.owners().len(), 5);
+}
+
+/// Its creation is carried out, but not answered, and the watch begins again and again.
+#[test]
+fn a_session_that_was_left_is_deleted_once_until_the_store_answers() {
+    let now = |secs| Now { mono: Duration::from_secs(secs), wall: UnixTime::from_secs(1_767_323_045) };
+    let name = WorkerId::new("w0").unwrap();
+    let mut worker = Worker::new(name, Settings::default(), [7; 32], now(0)).unwrap();
+    let operations = |worker: &mut Worker| -> Vec<Operation> {
+        let outputs = core::iter::from_fn(|| worker.poll_output());
+        outputs.filter_map(|output| if let Output::Store(it) = output { Some(it) } else { None }).collect()
+    };
+    let creation = operations(&mut worker).remove(0);
+    let Action::Create { value } = creation.action else { panic!("{creation:?} creates no session") };
+    let left = Entry { key: creation.key, revision: Revision::new(1), value: Some(value) };
+    worker.handle_timeout(now(60));
+    operations(&mut worker);
+    let mut deletions = |at| {
+        worker.handle_timeout(now(at));
+        worker.handle_entry(Bucket::Workers, &left, now(at));
+        let deleted = Action::Delete { revision: left.revision };
+        operations(&mut worker).into_iter().filter(|it| it.key == left.key && it.action == deleted).count()
+    };
+    assert_eq!([deletions(60), deletions(60), deletions(61)], [1, 0, 0]);
+    // No answer is lost for ever.
+    assert_eq!(deletions(70), 1);
 }
 
 /// Each session has a name of its own, so its marker would be there for ever.
