@@ -447,6 +447,38 @@ fn scripts(seeds: &mut Seeds) {
         &[&[7], up, &[3, 0, 6, 0x30, 4, 0, 1, b'x', b'y', 11, 0, 0, 2, 1, 1], home, &[8, 201, 1, 0]],
     );
 
+    // Histories of energy, which are corrected downwards and cannot be stored. A minute passes between, with pings and their answers.
+    // The end of the last time of the thermostat, the list of thermostats, and a service that is live; acknowledgements.
+    let live: &[u8] = &[0, 0, 7, 1, 0, 0, 13, 0, 10, 0, 10, 0];
+    let minute: &[u8] = &[5, 0xe8, 0x03, 10, 0].repeat(8);
+    seeds.add("bridge", &[&[6, 15, 0x3e], up, home, live, minute, &[15, 6], minute, &[15, 0x46], minute]);
+    // The broker returns each message of the bridge, as it was, empty, or of another; of another thermostat, which is removed.
+    let returned = |kind: u8, other: &[u8]| {
+        (0..8).flat_map(|at| [&[15, 0x80, at, kind], other, &[1]].concat()).collect::<Vec<u8>>()
+    };
+    for kind in [0, 1, 3, 4] {
+        seeds.add(
+            "bridge",
+            &[
+                &[6],
+                up,
+                home,
+                live,
+                &returned(kind, &[0]),
+                &[10, 0],
+                &returned(kind, &[1, 2]),
+                &[10, 0],
+                minute,
+            ],
+        );
+    }
+
+    // The broker has the identity of this bridge, then that of another; then a thermostat that no account has, and five minutes.
+    let identity = |kind: u8| [15, 0x80, 5, kind, 0, 0];
+    let other = [identity(0), identity(4), identity(4), identity(4)].concat();
+    let wait: &[u8] = &[&[5, 0xff, 0x7f, 10, 0].repeat(3)[..], up].concat();
+    seeds.add("bridge", &[&[6], up, home, live, &other, &[15, 0x80, 2, 2, 1, 2, 1], wait, &identity(1), off]);
+
     // Exchange with the store, and time until two clients run; requests; verdicts; the other workers.
     let run: &[u8] = &[0x30, 0x10, 0x30, 0x10, 0x30, 0x10, 0x30];
     let ask: &[u8] = &[0xa8, 0, 0, 0, 0, 0x10, 0x27, 20];

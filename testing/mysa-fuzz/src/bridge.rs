@@ -2,14 +2,16 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use mysa_bridge::client::{self, LinkId};
-use mysa_bridge::energy::{Answer, Meters};
+use mysa_bridge::energy::{Answer, Meters, Query, Reading};
 use mysa_bridge::{AccountIndex, Bridge, Event, Firmware, Output, RequestId, Settings, Thermostat};
 use mysa_mqtt_codec::server::{Inbound, Stream};
 use mysa_mqtt_codec::{Delivery, Publish, Topic};
 use mysa_proto::{
-    Change, DeviceId, DeviceState, DutyCycle, Limits, Mode, Model, Now, Observation, Power, Source, UnixTime,
+    Change, DeviceId, DeviceState, DutyCycle, KilowattHours, Limits, Mode, Model, Now, Observation, Power,
+    Source, UnixTime,
 };
 use mysa_session::{Expired, Level, Link, Reason, Refused, Verdict};
+use serde_json::Value;
 
 use crate::mutate;
 use crate::script::Script;
@@ -17,11 +19,11 @@ use crate::script::Script;
 /// Bridge with any sequence of inputs.
 ///
 /// Input: a byte that selects the seed and the number of accounts, then a script of bytes of the broker, commands, thermostats,
-/// verdicts and time.
+/// verdicts, retained messages of another bridge or an earlier run, histories of energy, and time.
 ///
 /// It sends valid MQTT that begins with CONNECT on each connection. It asks for a command only after a live message to a `set`
-/// topic, never after a retained one, and decides each exactly once. Its output is bounded. It ends within two seconds of a
-/// shutdown.
+/// topic, never after a retained one, and decides each exactly once. The energy of a thermostat never falls. Its output is
+/// bounded. It ends within two seconds of a shutdown.
 ///
 /// ```
 /// // The connection opens, and the broker accepts.
@@ -63,6 +65,14 @@ struct Harness {
     is_raw: bool,
     /// Number of live messages to `set` topics.
     live: usize,
+    /// Answers of a correct broker to messages and pings.
+    answers: Vec<u8>,
+    /// Retained messages of the bridge, by their topics.
+    retained: BTreeMap<String, Vec<u8>>,
+    /// Latest published energy of each thermostat, by the topic.
+    energy: BTreeMap<String, f64>,
+    /// Selects how the history of energy is answered and whether the totals can be stored.
+    history: u8,
 }
 
 impl Harness {
@@ -82,6 +92,10 @@ impl Harness {
             decided: Vec::new(),
             is_raw: false,
             live: 0,
+            answers: Vec::new(),
+            retained: BTreeMap::new(),
+            energy: BTreeMap::new(),
+            history: 0,
         };
         // The bridge dials at once, so that the first step has a link.
         harness.drain();
@@ -101,7 +115,13 @@ impl Harness {
         match (choice & 15, link) {
             (0 | 8, Some(link)) => self.bridge.handle_opened(link, now),
             (1, Some(link)) => self.bridge.handle_closed(link, now),
-            (2 | 10, Some(link)) => self.bridge.handle_written(link, now),
+            (2, Some(link)) => self.bridge.handle_written(link, now),
+            (10, Some(link)) => {
+                self.bridge.handle_written(link, now);
+                self.drain();
+                let bytes = core::mem::take(&mut self.answers);
+                self.feed(link, &bytes);
+            }
             (3, Some(link)) => {
                 self.is_raw = true;
                 self.feed(link, script.bytes());
@@ -138,7 +158,11 @@ impl Harness {
                     self.bridge.handle_verdict(request, &verdict, now);
                 }
             }
-            (15, _) if script.byte() == 0xff => self.bridge.shutdown(now),
+            (15, _) => match script.byte() {
+                0xff => self.bridge.shutdown(now),
+                0x80.. => self.return_retained(script),
+                history => self.history = history,
+            },
             _ => {}
         }
     }
@@ -150,6 +174,48 @@ impl Harness {
         } else {
             AccountIndex::new(usize::from(script.byte() % 3))
         }
+    }
+
+    /// A broker that has a retained message of this bridge, one from before or of another bridge, or of another thermostat.
+    fn return_retained(&mut self, script: &mut Script<'_>) {
+        let place = usize::from(script.byte()) % self.retained.len().max(1);
+        let Some((topic, own)) = self.retained.iter().nth(place) else { return };
+        let (mut topic, own) = (topic.clone(), own.clone());
+        let payload = match script.byte() % 6 {
+            0 => &own[..],
+            1 => b"",
+            2 => b"online",
+            3 => b"offline",
+            4 => b"another",
+            _ => script.bytes(),
+        };
+        if let Some(other) = script.option(|script| script.pick(&IDS)) {
+            topic = IDS.iter().fold(topic, |topic, id| topic.replace(id, other));
+        }
+        let message = Publish::new(Topic::new(&topic).expect("a topic"), payload, Delivery::AtMostOnce);
+        let mut bytes = Vec::new();
+        Publish { retain: script.flag(), ..message }.encode(&mut bytes).expect("a message");
+        if let Some(&link) = self.links.last() {
+            self.feed(link, &bytes);
+        }
+    }
+
+    /// Answers a query of a history: with none, with a failure, or with days whose energy may be corrected later.
+    fn answer_history(&mut self, device: DeviceId, query: Query) {
+        let now = at(self.mono);
+        let kind = self.history;
+        let days = (0..20_i32).filter_map(|day| {
+            let start = query.start.plus_millis(i64::from(day) * 86_400_000);
+            let energy = KilowattHours::from_kilowatt_hours(f64::from(kind & 0x3c) * f64::from(day) / 8.0)?;
+            (start < query.end).then_some(Reading { start, energy })
+        });
+        let days: Vec<Reading> = days.collect();
+        let answer = match kind & 3 {
+            0 => Answer::NoHistory,
+            1 => Answer::Failed,
+            _ => Answer::Days(&days),
+        };
+        self.bridge.handle_energy(device, answer, now);
     }
 
     fn feed(&mut self, link: LinkId, bytes: &[u8]) {
@@ -221,12 +287,10 @@ impl Harness {
                     self.commands.push(request);
                     assert!(self.is_raw || self.commands.len() <= self.live, "a command without a request");
                 }
-                Output::ReadEnergy { device, .. } => {
-                    self.bridge.handle_energy(device, Answer::NoHistory, at(self.mono));
-                }
+                Output::ReadEnergy { device, query, .. } => self.answer_history(device, query),
                 Output::StoreEnergy { text } => {
                     assert!(Meters::parse(&text).is_ok(), "{text}");
-                    self.bridge.handle_energy_stored(true, at(self.mono));
+                    self.bridge.handle_energy_stored(self.history & 0x40 == 0, at(self.mono));
                 }
                 Output::Event(Event::Decided { request, .. }) => {
                     assert!(!self.decided.contains(&request), "{request} was decided twice");
@@ -245,6 +309,28 @@ impl Harness {
             packets += 1;
             let is_first = !std::mem::replace(is_connected, true);
             assert_eq!(matches!(packet, Inbound::Connect(_)), is_first, "{packet:?}");
+            let (delivery, topic, payload) = match packet {
+                Inbound::Publish(Publish { delivery, retain: true, topic, payload, .. }) => {
+                    (delivery, topic, payload)
+                }
+                Inbound::PingReq => {
+                    self.answers.extend([0xd0, 0]);
+                    continue;
+                }
+                _ => continue,
+            };
+            if let Delivery::AtLeastOnce(id) = delivery {
+                let [high, low] = id.get().to_be_bytes();
+                self.answers.extend([0x40, 2, high, low]);
+            }
+            let topic = topic.as_str();
+            self.retained.insert(topic.into(), payload.into());
+            let state =
+                topic.ends_with("/state").then(|| serde_json::from_slice::<Value>(payload).ok()).flatten();
+            if let Some(energy) = state.and_then(|state| state.get("energy")?.as_f64()) {
+                let before = self.energy.insert(topic.into(), energy).unwrap_or(0.0);
+                assert!(energy >= before, "{topic}: {energy} after {before}");
+            }
         }
         assert!(packets > 0, "an empty batch");
     }
