@@ -580,7 +580,9 @@ impl Session {
                     }
                 }
                 Work::Repeat { conn, packet } => {
-                    if let Some(bytes) = self.commands.republish(&self.cx, &self.mqtt, conn, packet) {
+                    let Self { cx, mqtt, commands, .. } = self;
+                    if let Some(bytes) = commands.republish(cx, mqtt, conn, packet) {
+                        self.transmitted(Vec::new());
                         return Some(Output::Send { conn, bytes });
                     }
                 }

@@ -189,6 +189,7 @@ impl Settings {
     pub(crate) fn with_minimums(mut self) -> Self {
         let secs = Duration::from_secs;
         for (interval, least) in [
+            (&mut self.puback_timeout, secs(1)),
             (&mut self.poll_live, secs(10)),
             (&mut self.poll_rest_only, secs(10)),
             (&mut self.poll_devices, secs(10)),

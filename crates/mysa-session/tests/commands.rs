@@ -253,10 +253,10 @@ fn an_unread_publish_whose_command_is_decided_ends_a_blocked_connection() {
     harness.session.handle_ws_blocked(now, conn, true);
     // A status shows that the connection lives. From then on the broker reads nothing, pings included.
     harness.status(LITE, 19.0);
-    harness.run(secs(1));
+    harness.run(Duration::from_millis(500));
     harness.cloud.dead = true;
     // After three times five seconds without PUBACK, the publish counts as unread.
-    harness.run(Duration::from_millis(14_500));
+    harness.run(Duration::from_millis(15_000));
     assert_eq!((harness.log.aborts, harness.verdicts(sent)), (0, vec![]));
     let now = harness.now();
     harness.session.cancel(now, sent);

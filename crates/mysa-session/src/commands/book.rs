@@ -396,13 +396,8 @@ impl CommandBook {
 
     /// Handles a publish that was followed by the end of its connection, or by no acknowledgement. Its commands use the
     /// structured service, once, if they may.
-    pub(crate) fn publish_failed(&mut self, serial: u64, has_second_channel: bool) {
-        let Some(transmission) = self.transmission_mut(serial) else { return };
-        transmission.state = TransmissionState::Answered;
-        let ids = transmission.commands.clone();
-        if !has_second_channel {
-            return;
-        }
+    pub(crate) fn publish_failed(&mut self, serial: u64) {
+        let ids = self.publish_ended(serial);
         for command in self.commands.iter_mut().filter(|command| ids.contains(&command.id)) {
             // The structured service is tried once per command.
             if command.next != NextStep::Observe || command.structured != StructuredAttempt::No {
@@ -411,6 +406,29 @@ impl CommandBook {
             command.mqtt_failed = true;
             command.repeat_at = None;
             command.transmit_again();
+        }
+    }
+
+    /// Handles a publish without an acknowledgement, and returns the commands that it carried. They wait for evidence.
+    pub(crate) fn publish_ended(&mut self, serial: u64) -> Vec<CommandId> {
+        let Some(transmission) = self.transmission_mut(serial) else { return Vec::new() };
+        transmission.state = TransmissionState::Answered;
+        transmission.commands.clone()
+    }
+
+    /// Handles a publish whose connection was ended for the sake of another command. Its commands are sent again with a new id, as
+    /// if no thermostat had answered, at most `times` each.
+    pub(crate) fn publish_again(&mut self, serial: u64, now: Now, times: u8) {
+        let ids = self.publish_ended(serial);
+        for command in self.commands.iter_mut().filter(|command| ids.contains(&command.id)) {
+            if command.next == NextStep::Observe
+                && command.overtaken.is_empty()
+                && command.repeats < times
+                && !command.deadline.is_too_late_to_send(now)
+            {
+                command.repeat_at = None;
+                command.next = NextStep::Transmit;
+            }
         }
     }
 
@@ -518,6 +536,17 @@ impl CommandBook {
             let older = older.payload.change();
             change.within(older) != older.within(change)
         })
+    }
+
+    /// Returns the serials of messages that carry undecided commands and others that are decided.
+    pub(crate) fn partly_decided(&self) -> Vec<u64> {
+        let is_open = |id: &CommandId| self.commands.iter().any(|command| command.id == *id);
+        let partly = |transmission: &&Transmission| {
+            transmission.payload.channel() == Channel::Mqtt
+                && transmission.commands.iter().any(is_open)
+                && !transmission.commands.iter().all(is_open)
+        };
+        self.transmissions.iter().filter(partly).map(|transmission| transmission.serial).collect()
     }
 
     /// Removes transmissions without undecided commands, and returns their serials, which must not be repeated. An

@@ -156,6 +156,9 @@ impl CommandBook {
         let change = *payload.change();
         match channel {
             Channel::Mqtt => {
+                if self.is_structured_busy(id) {
+                    return;
+                }
                 // Without a connection the command waits; `due` wakes it when it has waited long enough.
                 let Some(at) = routes.mqtt.connection_for(id) else { return };
                 let Some(connection) =
@@ -207,6 +210,7 @@ impl CommandBook {
                     let ready = routes.auth.id_token(cx).is_some() && !self.is_structured_busy(id);
                     routes.rest.command_at().filter(|_| ready)
                 }
+                Ok(Channel::Mqtt) if self.is_structured_busy(id) => None,
                 Ok(Channel::Mqtt) => {
                     let route = routes.mqtt.connection_for(id).and_then(|at| routes.mqtt.connections.get(at));
                     match route {

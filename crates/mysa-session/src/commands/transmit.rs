@@ -47,15 +47,17 @@ impl CommandBook {
     pub(crate) fn republish(
         &mut self,
         cx: &Context,
-        mqtt: &ConnectionPool,
+        mqtt: &mut ConnectionPool,
         conn: ConnId,
         packet: PacketId,
     ) -> Option<Packets> {
-        let connection = mqtt.position(conn).and_then(|at| mqtt.connections.get(at))?;
+        let connection = mqtt.position(conn).and_then(|at| mqtt.connections.get_mut(at))?;
         let serial = connection.publishes.command(packet).filter(|_| !connection.is_blocked())?;
         let (device, payload) = self.repeat(serial, cx.now)?;
         let mut body = Vec::with_capacity(PAYLOAD);
         payload.encode_mqtt(serial, cx, &mut body);
+        // Only now: a repeat that is not sent is no copy, and the position is that of the wire.
+        connection.publishes.repeated(packet, cx.now);
         Some(Connection::repeated(device, &body, packet))
     }
 

@@ -15,7 +15,7 @@ use crate::mqtt::publishes::{Due, Publishes, Publishing};
 use crate::mqtt::subscription::{Subscription, SubscriptionState, TopicFilter};
 use crate::now::earlier;
 use crate::outbox::Work;
-use crate::{ConnId, Deadline, Wake};
+use crate::{ConnId, Deadline, Now, Wake};
 
 /// MQTT connection, from dialling to its end.
 #[derive(Debug)]
@@ -242,8 +242,13 @@ impl Connection {
 
     /// Releases the packet id of a command that has a verdict. Returns `true` if the connection must end, because the bytes of
     /// the command may still leave this host. Otherwise it ends unless the broker reads them soon; see [`READ_WITHIN`].
-    pub(crate) fn release(&mut self, serial: u64, now: Duration) -> bool {
-        self.publishes.release(serial).is_some_and(|until| self.blocked || until <= now)
+    pub(crate) fn release(&mut self, serial: u64, now: Now) -> bool {
+        self.publishes.release(serial).is_some_and(|copy| self.blocked || copy.is_overdue(now))
+    }
+
+    /// As [`Connection::release`], for a publish that carries undecided commands as well: its acknowledgement is awaited.
+    pub(crate) fn decide(&mut self, serial: u64, now: Now) -> bool {
+        self.publishes.decide(serial).is_some_and(|copy| self.blocked || copy.is_overdue(now))
     }
 
     /// Returns `true` if the broker may still have to read a command.
@@ -472,7 +477,7 @@ impl Connection {
         if self.ping_until.is_some_and(|until| until <= now) {
             return events.push(ConnectionEvent::Dead);
         }
-        if self.publishes.is_overdue(now) {
+        if self.publishes.is_overdue(cx.now) {
             return events.push(ConnectionEvent::Dead);
         }
         let id = self.id;

@@ -14,7 +14,7 @@ use crate::mqtt::permission::Permission;
 use crate::mqtt::publishes::Publishing;
 use crate::mqtt::subscription::{Records, SubscriptionState, TopicFilter};
 use crate::now::earlier;
-use crate::{ConnId, Deadline, Dial, Output, Reason, Wake};
+use crate::{ConnId, Deadline, Dial, Now, Output, Reason, Wake};
 
 /// All MQTT connections of the account. AWS IoT allows 50 subscriptions per connection, so one connection is enough for
 /// 50 filters, and each further 50 (a shard) get another.
@@ -41,7 +41,7 @@ pub(crate) struct ConnectionPool {
     /// life of one that was given up.
     pub(crate) lost_at: Option<Duration>,
     /// Connections that have ended and are not reported to the command book yet.
-    ended: Vec<ConnId>,
+    ended: Vec<Ended>,
 }
 
 #[derive(Debug, Default)]
@@ -66,6 +66,14 @@ struct Captured {
     url: PresignedUrl,
     authority: Authority,
     expires_at: UnixTime,
+}
+
+/// Connection that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    pub(crate) conn: ConnId,
+    /// `true` if it held the bytes of a decided command: its end says nothing about the other commands on it.
+    pub(crate) recalled: bool,
 }
 
 /// Reason why a connection ended.
@@ -260,8 +268,13 @@ impl ConnectionPool {
 
     /// Releases a transmission whose commands have their verdicts. Returns the connection on which its bytes may still leave this
     /// host; only its end keeps them from being sent.
-    pub(crate) fn release(&mut self, serial: u64, now: Duration) -> Option<usize> {
+    pub(crate) fn release(&mut self, serial: u64, now: Now) -> Option<usize> {
         self.connections.iter_mut().position(|connection| connection.release(serial, now))
+    }
+
+    /// As [`ConnectionPool::release`], for a transmission that carries undecided commands as well.
+    pub(crate) fn decide(&mut self, serial: u64, now: Now) -> Option<usize> {
+        self.connections.iter_mut().position(|connection| connection.decide(serial, now))
     }
 
     /// Ends the connections that may still hold an older publish to this thermostat, of those that
@@ -536,7 +549,7 @@ impl ConnectionPool {
             return;
         }
         let connection = self.connections.remove(at);
-        self.ended.push(connection.id);
+        self.ended.push(Ended { conn: connection.id, recalled: connection.publishes.hold_decided() });
         cx.outbox.drop_sends(connection.id);
         let now = cx.mono();
         if connection.looked_up && !connection.is_live() {
@@ -616,7 +629,7 @@ impl ConnectionPool {
     /// any more, so nothing is sent behind them either.
     fn part(&mut self, cx: &mut Context, at: usize) {
         let connection = self.connections.remove(at);
-        self.ended.push(connection.id);
+        self.ended.push(Ended { conn: connection.id, recalled: false });
         let conn = connection.id;
         if !connection.is_live() || connection.is_blocked() || connection.holds_commands() {
             cx.outbox.drop_sends(conn);
@@ -629,7 +642,7 @@ impl ConnectionPool {
     }
 
     /// Returns the connections that have ended since the last call.
-    pub(crate) fn take_ended(&mut self) -> Vec<ConnId> {
+    pub(crate) fn take_ended(&mut self) -> Vec<Ended> {
         core::mem::take(&mut self.ended)
     }
 

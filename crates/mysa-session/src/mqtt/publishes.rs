@@ -4,6 +4,7 @@ use core::time::Duration;
 use mysa_mqtt_codec::PacketId;
 use mysa_proto::DeviceId;
 
+use crate::Now;
 use crate::context::Context;
 
 /// Publishes of a connection that wait for an acknowledgement, and those of commands that the broker may still have to read.
@@ -29,6 +30,12 @@ pub(crate) enum Publishing {
     LiveReport { device: DeviceId },
 }
 
+impl Publishing {
+    fn is_command(self, number: u64) -> bool {
+        matches!(self, Self::Command { serial, .. } if serial == number)
+    }
+}
+
 /// What is due for a publish without an acknowledgement.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Due {
@@ -50,21 +57,25 @@ struct InFlight {
     /// Position of the first copy, which the acknowledgement proves to be read.
     first: u64,
     latest: Sent,
+    /// `true` if one of the commands that the publish carries has a verdict: the bytes must not arrive any more.
+    decided: bool,
 }
 
 /// Copy of a publish: its time, and its position among the packets that the broker answers.
 #[derive(Clone, Copy, Debug)]
-struct Sent {
-    at: Duration,
+pub(crate) struct Sent {
+    at: Now,
     position: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Unread {
+    /// Its acknowledgement may still arrive, and proves that the first copy is read.
+    packet: PacketId,
+    first: u64,
     device: DeviceId,
     serial: u64,
     latest: Sent,
-    /// `true` if its command has a verdict: the bytes must not arrive any more.
     decided: bool,
 }
 
@@ -72,15 +83,21 @@ struct Unread {
 const WINDOW: usize = 50;
 /// Time within which the broker must have read a publish whose command is decided. Later, its bytes may wait in a buffer of
 /// this host, for a peer that reads nothing or for the next attempt after a lost packet, whatever arrives meanwhile.
-pub(crate) const READ_WITHIN: Duration = Duration::from_secs(2);
+pub(crate) const READ_WITHIN: Duration = Duration::from_millis(READ_WITHIN_MS.unsigned_abs());
+const READ_WITHIN_MS: i64 = 2_000;
 /// Time from a publish to the ping that asks whether the broker has read it, unless it is acknowledged. It leaves the answer
 /// one second until [`READ_WITHIN`].
 pub(crate) const PROBE_AFTER: Duration = Duration::from_secs(1);
 
-impl Unread {
-    /// Time at which the connection ends, unless the broker has read the copy by then.
-    const fn until(&self) -> Duration {
-        if self.decided { self.latest.at.saturating_add(READ_WITHIN) } else { Duration::MAX }
+impl Sent {
+    /// Time by which the broker must have read the copy, once a command that it carries has a verdict.
+    const fn read_by(self) -> Duration {
+        self.at.mono.saturating_add(READ_WITHIN)
+    }
+
+    /// Returns `true` once that time has passed, by either clock: the monotonic one may stand still while the host sleeps.
+    pub(crate) fn is_overdue(self, now: Now) -> bool {
+        self.read_by() <= now.mono || self.at.wall.plus_millis(READ_WITHIN_MS) <= now.wall
     }
 }
 
@@ -95,15 +112,25 @@ impl Publishes {
     }
 
     pub(crate) fn use_id(&self, packet: PacketId) -> bool {
-        self.in_flight.iter().any(|waiting| waiting.packet == packet)
+        let in_flight = self.in_flight.iter().map(|waiting| waiting.packet);
+        in_flight.chain(self.unread.iter().map(|unread| unread.packet)).any(|used| used == packet)
     }
 
     pub(crate) fn add(&mut self, cx: &Context, packet: PacketId, what: Publishing, retries: u8) {
         self.position += 1;
-        let latest = Sent { at: cx.mono(), position: self.position };
+        let latest = Sent { at: cx.now, position: self.position };
         let until = cx.after(cx.settings.puback_timeout);
         let first = latest.position;
-        self.in_flight.push(InFlight { packet, what, sent: latest.at, until, retries, first, latest });
+        self.in_flight.push(InFlight {
+            packet,
+            what,
+            sent: latest.at.mono,
+            until,
+            retries,
+            first,
+            latest,
+            decided: false,
+        });
     }
 
     /// Returns the serial of the command whose publish has this packet id and is unacknowledged.
@@ -115,6 +142,15 @@ impl Publishes {
         }
     }
 
+    /// Records that a repeat is sent.
+    pub(crate) fn repeated(&mut self, packet: PacketId, now: Now) {
+        self.position += 1;
+        let latest = Sent { at: now, position: self.position };
+        if let Some(waiting) = self.in_flight.iter_mut().find(|waiting| waiting.packet == packet) {
+            waiting.latest = latest;
+        }
+    }
+
     /// Returns the latest one that waits for its acknowledgement, if it was sent less than `time` ago.
     pub(crate) fn latest_within(&self, time: Duration, now: Duration) -> Option<Publishing> {
         let recent = |waiting: &&InFlight| waiting.sent.saturating_add(time) > now;
@@ -123,35 +159,49 @@ impl Publishes {
 
     /// Releases a packet id. Returns what was acknowledged; `None` if the publish was released before.
     pub(crate) fn acknowledge(&mut self, packet: PacketId) -> Option<Publishing> {
+        if let Some(unread) = self.unread.iter().find(|unread| unread.packet == packet) {
+            self.prove(unread.first);
+            return None;
+        }
         let at = self.in_flight.iter().position(|waiting| waiting.packet == packet)?;
-        let InFlight { what, first, latest, .. } = self.in_flight.swap_remove(at);
+        let acknowledged = self.in_flight.swap_remove(at);
         if self.in_flight.is_empty() {
             self.in_flight = Vec::new();
         }
-        self.prove(first);
+        self.prove(acknowledged.first);
         // A repeat may have left before the acknowledgement of the first copy arrived.
-        self.watch(what, latest);
-        Some(what)
+        self.watch(&acknowledged);
+        Some(acknowledged.what)
     }
 
-    /// Releases the packet id of a command that has a verdict. Returns the time by which the broker must have read its latest
-    /// copy; `None` if it has.
-    pub(crate) fn release(&mut self, serial: u64) -> Option<Duration> {
-        let ours = |waiting: &InFlight| matches!(waiting.what, Publishing::Command { serial: other, .. } if other == serial);
-        if let Some(at) = self.in_flight.iter().position(ours) {
-            let InFlight { what, latest, .. } = self.in_flight.swap_remove(at);
-            self.watch(what, latest);
+    /// Releases the packet id of a command that has a verdict. Returns its latest copy, unless the broker has
+    /// read it.
+    pub(crate) fn release(&mut self, serial: u64) -> Option<Sent> {
+        if let Some(at) = self.in_flight.iter().position(|waiting| waiting.what.is_command(serial)) {
+            let released = self.in_flight.swap_remove(at);
+            self.watch(&released);
         }
-        let unread = self.unread.iter_mut().find(|unread| unread.serial == serial)?;
-        unread.decided = true;
-        Some(unread.until())
+        self.decide(serial)
+    }
+
+    /// Records that one of the commands that a publish carries has a verdict. Returns its latest copy, unless the
+    /// broker has read it.
+    pub(crate) fn decide(&mut self, serial: u64) -> Option<Sent> {
+        if let Some(unread) = self.unread.iter_mut().find(|unread| unread.serial == serial) {
+            unread.decided = true;
+            return Some(unread.latest);
+        }
+        let waiting = self.in_flight.iter_mut().find(|waiting| waiting.what.is_command(serial))?;
+        waiting.decided = true;
+        (waiting.latest.position > self.read).then_some(waiting.latest)
     }
 
     /// Watches a publish that waits for no acknowledgement, unless the broker has read its latest copy.
-    fn watch(&mut self, what: Publishing, latest: Sent) {
-        let Publishing::Command { device, serial } = what else { return };
+    fn watch(&mut self, publish: &InFlight) {
+        let &InFlight { packet, first, latest, decided, .. } = publish;
+        let Publishing::Command { device, serial } = publish.what else { return };
         if latest.position > self.read {
-            self.unread.push(Unread { device, serial, latest, decided: false });
+            self.unread.push(Unread { packet, first, device, serial, latest, decided });
         }
     }
 
@@ -183,9 +233,22 @@ impl Publishes {
         in_flight.chain(self.unread.iter().map(|unread| (unread.device, unread.serial)))
     }
 
+    /// Latest copies of decided commands that the broker may still have to read.
+    fn decided(&self) -> impl Iterator<Item = Sent> {
+        let in_flight =
+            self.in_flight.iter().filter(|waiting| waiting.decided && waiting.latest.position > self.read);
+        let unread = self.unread.iter().filter(|unread| unread.decided);
+        in_flight.map(|waiting| waiting.latest).chain(unread.map(|unread| unread.latest))
+    }
+
+    /// Returns `true` if the broker may still have to read the bytes of a decided command.
+    pub(crate) fn hold_decided(&self) -> bool {
+        self.decided().next().is_some()
+    }
+
     /// Returns `true` if the broker has not read the bytes of a decided command in time.
-    pub(crate) fn is_overdue(&self, now: Duration) -> bool {
-        self.unread.iter().any(|unread| unread.until() <= now)
+    pub(crate) fn is_overdue(&self, now: Now) -> bool {
+        self.decided().any(|copy| copy.is_overdue(now))
     }
 
     /// Reports what is due for publishes without an acknowledgement. Returns `true` if a ping must show whether the connection is
@@ -199,7 +262,6 @@ impl Publishes {
     ) -> bool {
         let mut is_suspect = false;
         let mut given_up = Vec::new();
-        let position = &mut self.position;
         self.in_flight.retain_mut(|waiting| {
             if waiting.until > now {
                 return true;
@@ -208,8 +270,8 @@ impl Publishes {
             if waiting.retries == 0 {
                 if last_received > waiting.sent {
                     report(Due::Unanswered(waiting.what));
-                    given_up.push((waiting.what, waiting.latest));
-                    return false;
+                    given_up.push(waiting.packet);
+                    return true;
                 }
                 // Nothing at all arrived since the publish, so a dead connection is as likely as a denial. The ping
                 // shows which.
@@ -218,14 +280,15 @@ impl Publishes {
             }
             waiting.retries -= 1;
             waiting.until = now.saturating_add(timeout);
-            *position += 1;
-            waiting.latest = Sent { at: now, position: *position };
             report(Due::Repeat(waiting.packet));
             true
         });
-        for (what, latest) in given_up {
+        for packet in given_up {
             is_suspect = true;
-            self.watch(what, latest);
+            if let Some(at) = self.in_flight.iter().position(|waiting| waiting.packet == packet) {
+                let publish = self.in_flight.swap_remove(at);
+                self.watch(&publish);
+            }
         }
         is_suspect
     }
@@ -237,13 +300,13 @@ impl Publishes {
         let in_flight = commands.map(|waiting| (waiting.latest, PROBE_AFTER));
         let unread = self.unread.iter().map(|unread| (unread.latest, Duration::ZERO));
         let unasked = in_flight.chain(unread).filter(|(latest, _)| latest.position > self.pinged);
-        unasked.map(|(latest, after)| latest.at.saturating_add(after)).min()
+        unasked.map(|(latest, after)| latest.at.mono.saturating_add(after)).min()
     }
 
     /// Returns the time of the next call of [`Publishes::step`], or at which the connection is overdue.
     pub(crate) fn deadline(&self) -> Option<Duration> {
         let in_flight = self.in_flight.iter().map(|waiting| waiting.until);
-        in_flight.chain(self.unread.iter().map(Unread::until)).min()
+        in_flight.chain(self.decided().map(Sent::read_by)).min()
     }
 }
 

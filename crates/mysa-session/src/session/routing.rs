@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::commands::book::StructuredAnswer;
+use crate::mqtt::pool::Ended;
 
 impl Session {
     pub(super) fn advance_clock(&mut self, now: Now) {
@@ -171,7 +172,7 @@ impl Session {
                     }
                 }
                 ConnectionEvent::Unanswered(Publishing::Command { serial, .. }) => {
-                    self.publish_failed(serial)
+                    self.publish_failed(serial, false)
                 }
                 ConnectionEvent::Acknowledged(Publishing::LiveReport { device }) => {
                     // Thermostats do not answer the request, so the broker's acknowledgement is the only sign of its
@@ -257,9 +258,9 @@ impl Session {
         if ended.is_empty() {
             return;
         }
-        for conn in ended {
+        for Ended { conn, recalled } in ended {
             for serial in self.commands.connection_ended(conn) {
-                self.publish_failed(serial);
+                self.publish_failed(serial, recalled);
             }
         }
         let Self { cx, mqtt, devices, .. } = self;
@@ -271,11 +272,17 @@ impl Session {
         }
     }
 
-    pub(super) fn publish_failed(&mut self, serial: u64) {
+    /// Handles a publish without an acknowledgement. `recalled` if its connection was ended for the sake of another command.
+    pub(super) fn publish_failed(&mut self, serial: u64, recalled: bool) {
         let Some(device) = self.commands.device_of(serial) else { return };
         let (cx, routes, commands) = self.routes();
-        let second = routes.has_second_channel(cx, device);
-        commands.publish_failed(serial, second);
+        if routes.has_second_channel(cx, device) {
+            commands.publish_failed(serial);
+        } else if recalled {
+            commands.publish_again(serial, cx.now, cx.settings.command_repeats);
+        } else {
+            commands.publish_ended(serial);
+        }
     }
 
     /// Decides every command, answers every caller, and closes every connection.
@@ -360,10 +367,15 @@ impl Session {
             self.cx.outbox.keep(Event::Verdict { id, device, verdict });
             self.update_pending(device);
         }
+        // Bytes in the buffers of the driver and the system cannot be recalled. Aborting the connection keeps them
+        // from being sent.
+        for serial in self.commands.partly_decided() {
+            if let Some(at) = self.mqtt.decide(serial, self.cx.now) {
+                self.end_connection(at, CloseReason::GivenUp);
+            }
+        }
         for serial in self.commands.retire() {
-            // Bytes in the buffers of the driver and the system cannot be recalled. Aborting the connection keeps them
-            // from being sent.
-            if let Some(at) = self.mqtt.release(serial, self.cx.mono()) {
+            if let Some(at) = self.mqtt.release(serial, self.cx.now) {
                 self.end_connection(at, CloseReason::GivenUp);
             }
         }

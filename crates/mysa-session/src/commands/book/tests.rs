@@ -421,7 +421,7 @@ fn an_overtaken_command_stays_overtaken_when_the_newer_one_fails() {
     harness.add(heat_to(20), at(1), 30);
     let last = harness.add(setpoint(19), at(2), 30);
     harness.cancel(last, at(3));
-    harness.book.publish_failed(serial, true);
+    harness.book.publish_failed(serial);
     assert_eq!(harness.book.waiting_change(lite()), Change::mode(Mode::Heat), "the setpoint was superseded");
     assert_eq!(harness.verdict(first), None);
 }

@@ -29,8 +29,8 @@ fn a_connection_accepts_fifty_publishes_until_one_is_released() {
         connection.publish_command(&cx, device, b"{}", serial, 2);
     }
     assert!(!connection.is_ready());
-    assert!(!connection.release(50, cx.mono()), "it was never sent here");
-    assert!(!connection.release(7, cx.mono()), "it was sent a moment ago");
+    assert!(!connection.release(50, cx.now), "it was never sent here");
+    assert!(!connection.release(7, cx.now), "it was sent a moment ago");
     assert!(connection.is_ready() && connection.may_send(&cx));
     cx.now.mono = Duration::from_secs(1);
     connection.set_blocked(true);
@@ -80,7 +80,7 @@ fn a_ping_asks_whether_the_broker_has_read_a_command_that_is_not_acknowledged() 
     receive(&mut cx, &mut connection, &PINGRESP);
     assert!(!connection.may_hold(device, |_| true));
     cx.now.mono = 2 * READ_WITHIN;
-    assert!(!connection.release(1, cx.mono()));
+    assert!(!connection.release(1, cx.now));
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn the_connection_ends_with_a_verdict_unless_the_broker_has_read_the_command() {
     // A message proves nothing about the other direction.
     receive(&mut cx, &mut connection, &mqtt::puback(PacketId::new(77).unwrap()));
     cx.now.mono = READ_WITHIN;
-    assert!(connection.release(1, cx.mono()));
+    assert!(connection.release(1, cx.now));
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn after_an_early_verdict_the_broker_has_two_seconds_to_read_the_command() {
         let mut cx = test_context();
         let (mut connection, _) = with_command(&cx);
         cx.now.mono = Duration::from_millis(100);
-        assert!(!connection.release(1, cx.mono()));
+        assert!(!connection.release(1, cx.now));
         assert_eq!(step(&mut cx, &mut connection), []);
         assert_eq!(due(&connection), READ_WITHIN, "{:?}", connection.publishes);
         if answers {
@@ -118,7 +118,7 @@ fn on_a_blocked_connection_a_verdict_waits_for_nothing() {
     let cx = test_context();
     let (mut connection, _) = with_command(&cx);
     connection.set_blocked(true);
-    assert!(connection.release(1, cx.mono()));
+    assert!(connection.release(1, cx.now));
 }
 
 #[test]
@@ -132,6 +132,7 @@ fn a_repeat_may_be_unread_although_the_first_copy_is_acknowledged() {
         receive(&mut cx, &mut connection, &PINGRESP);
         cx.now.mono = cx.settings.puback_timeout;
         step(&mut cx, &mut connection);
+        connection.publishes.repeated(packet, cx.now);
         let events = receive(&mut cx, &mut connection, &mqtt::puback(packet));
         assert_eq!(events, [ConnectionEvent::Acknowledged(Publishing::Command { device, serial: 1 })]);
         assert!(connection.may_hold(device, |_| true), "its repeat is later than the ping");
@@ -141,7 +142,7 @@ fn a_repeat_may_be_unread_although_the_first_copy_is_acknowledged() {
         }
         cx.now.mono += READ_WITHIN;
         assert_eq!(step(&mut cx, &mut connection), [], "the command has no verdict");
-        assert_eq!(connection.release(1, cx.mono()), !answers);
+        assert_eq!(connection.release(1, cx.now), !answers);
     }
 }
 
@@ -228,7 +229,7 @@ fn a_command_may_be_unread_until_the_broker_answers_a_later_packet() {
     connection.ping(&mut cx);
     connection.publish_command(&cx, device, b"{}", 7, 2);
     assert!(holds(&connection) && !connection.may_hold(device, |serial| serial != 7));
-    connection.release(7, cx.mono());
+    connection.release(7, cx.now);
     receive(&mut cx, &mut connection, &PINGRESP);
     assert!(holds(&connection), "the ping was sent before");
     step(&mut cx, &mut connection);
@@ -240,9 +241,12 @@ fn a_command_may_be_unread_until_the_broker_answers_a_later_packet() {
         connection.publish_command(&cx, device, b"{}", serial, 2);
     }
     let [older, newer] = [0, 1].map(|at| connection.publishes.ids()[at]);
-    connection.release(8, cx.mono());
+    connection.release(8, cx.now);
     receive(&mut cx, &mut connection, &mqtt::puback(older));
-    assert!(connection.may_hold(device, |serial| serial == 8), "its id was released");
+    assert!(
+        holds(&connection) && !connection.may_hold(device, |serial| serial == 8),
+        "its id is not in flight"
+    );
     receive(&mut cx, &mut connection, &mqtt::puback(newer));
     assert!(!holds(&connection));
     receive(&mut cx, &mut connection, &PINGRESP);

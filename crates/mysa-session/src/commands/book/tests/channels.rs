@@ -8,7 +8,7 @@ fn a_command_that_failed_by_mqtt_is_sent_once_by_the_structured_service() {
     let id = harness.add(setpoint(22), at(0), 30);
     let serial = harness.send(Channel::Mqtt, at(0));
     assert!(!harness.book.needs_structured(lite()));
-    harness.book.publish_failed(serial, true);
+    harness.book.publish_failed(serial);
     assert!(harness.book.needs_structured(lite()));
     assert!(harness.book.repeat(serial, at(1)).is_none(), "a command must not be repeated on both channels");
     let update = harness.send(Channel::Structured, at(3));
@@ -17,7 +17,7 @@ fn a_command_that_failed_by_mqtt_is_sent_once_by_the_structured_service() {
     assert!(!harness.book.is_structured_busy(lite()));
     assert_eq!(harness.book.waiting_devices(), [], "an unknown outcome is not repeated");
     // A second failure of the publish has no further effect.
-    harness.book.publish_failed(serial, true);
+    harness.book.publish_failed(serial);
     assert_eq!(harness.book.waiting_devices(), []);
     harness.observe(Source::Structured, Some(at(6).wall), &setpoint(22), at(7));
     let decision = harness.decisions.iter().find(|decision| decision.id == id).unwrap();
@@ -29,7 +29,7 @@ fn without_a_second_channel_a_failed_publish_waits_for_evidence() {
     let mut harness = Harness::new();
     let id = harness.add(setpoint(22), at(0), 30);
     let serial = harness.send(Channel::Mqtt, at(0));
-    harness.book.publish_failed(serial, false);
+    harness.book.publish_ended(serial);
     assert_eq!(harness.book.waiting_devices(), []);
     harness.expire(at(30));
     assert!(matches!(harness.verdict(id), Some(Verdict::Unconfirmed { .. })));
@@ -41,7 +41,7 @@ fn an_overtaken_command_is_not_sent_by_the_second_channel() {
     let older = harness.add(heat_to(25), at(0), 30);
     let serial = harness.send(Channel::Mqtt, at(0));
     harness.add(setpoint(18), at(1), 30);
-    harness.book.publish_failed(serial, true);
+    harness.book.publish_failed(serial);
     assert_eq!(harness.book.waiting_change(lite()), heat_to(18));
     let mode = harness.add(Change::mode(Mode::Off), at(2), 30);
     let reached = Some(DeliveryStage::Wire(Channel::Mqtt));
@@ -151,7 +151,7 @@ fn a_puback_after_the_answer_or_after_the_failure_schedules_no_repeat() {
     let mut harness = Harness::new();
     harness.add(setpoint(22), at(0), 60);
     let serial = harness.send(Channel::Mqtt, at(0));
-    harness.book.publish_failed(serial, true);
+    harness.book.publish_failed(serial);
     harness.book.accepted_by_broker(serial, at(3).mono, after);
     assert_eq!(harness.book.deadline(), Some(at(60).mono), "the command has moved to the other channel");
 }
@@ -162,7 +162,7 @@ fn a_failed_publish_that_a_newer_command_replaces_is_superseded_once_that_is_sen
     let older = harness.add(setpoint(25), at(0), 30);
     let serial = harness.send(Channel::Mqtt, at(0));
     let newer = harness.add(heat_to(18), at(1), 30);
-    harness.book.publish_failed(serial, true);
+    harness.book.publish_failed(serial);
     assert_eq!(harness.book.waiting_change(lite()), heat_to(18));
     assert_eq!(harness.verdict(older), None, "the older command may have arrived nevertheless");
     harness.send(Channel::Mqtt, at(3));
@@ -189,7 +189,7 @@ fn an_answer_after_a_failed_publish_makes_the_other_channel_unnecessary() {
     let mut harness = Harness::new();
     let id = harness.add(setpoint(22), at(0), 30);
     let serial = harness.send(Channel::Mqtt, at(0));
-    harness.book.publish_failed(serial, true);
+    harness.book.publish_failed(serial);
     assert_eq!(harness.book.waiting_devices(), [lite()]);
     let ack = Acknowledgement { serial, success: Some(true), at: None, confirms: false };
     assert!(harness.book.acknowledged(lite(), ack, &setpoint(22), at(2).mono, &mut harness.decisions));
@@ -202,7 +202,7 @@ fn a_command_queued_for_the_second_channel_counts_as_sent_by_it() {
     let mut harness = Harness::new();
     let id = harness.add(setpoint(22), at(0), 30);
     let publish = harness.send(Channel::Mqtt, at(0));
-    harness.book.publish_failed(publish, true);
+    harness.book.publish_failed(publish);
     let update = harness.queue(Channel::Structured, at(2));
     let ack = Acknowledgement { serial: publish, success: None, at: None, confirms: true };
     assert!(harness.book.acknowledged(lite(), ack, &Change::default(), at(3).mono, &mut harness.decisions));

@@ -169,7 +169,7 @@ fn a_refusal_of_the_service_decides_unless_mqtt_had_the_command_before() {
         let id = harness.add(setpoint(22), at(0), 30);
         if by_mqtt {
             let serial = harness.send(Channel::Mqtt, at(0));
-            harness.book.publish_failed(serial, true);
+            harness.book.publish_failed(serial);
         }
         let serial = harness.send(Channel::Structured, at(3));
         let refused = StructuredAnswer::Refused { status: 403, retry_after: None };
