@@ -275,6 +275,26 @@ fn the_command_of_another_thermostat_is_not_lost_with_the_connection() {
     assert!(harness.verdict(other).is_confirmed(), "{} {}", harness.verdict(other), harness.log.aborts);
 }
 
+/// The driver gives the request up at the deadline. The service may be carrying it out all the same.
+#[test]
+fn a_request_that_ends_with_its_command_keeps_the_next_one_waiting() {
+    let mut harness = Harness::resume(by(CommandChannel::Structured));
+    harness.run(secs(10));
+    harness.cloud.update = harness::Reply::Timeout;
+    let now = harness.now();
+    let older = harness.session.command(now, device(LITE), setpoint(25.0), Some(secs(6))).unwrap();
+    harness.run(secs(7));
+    assert!(matches!(harness.verdict(older), Verdict::Unconfirmed { .. }), "{:?}", harness.verdict(older));
+    harness.cloud.update = harness::Reply::Good;
+    let newer = harness.set(LITE, 18.0);
+    harness.run(secs(20));
+    let sent: Vec<_> = harness.log.updates.iter().map(|(at, _)| *at).collect();
+    let [first, second] = sent[..] else { panic!("{sent:?}") };
+    let apart = second - first;
+    assert!((secs(20)..secs(21)).contains(&apart), "{apart:?}");
+    assert!(harness.verdict(newer).is_confirmed(), "{:?}", harness.verdict(newer));
+}
+
 /// Time settings of zero.
 #[test]
 fn time_limits_of_zero_do_not_spin() {

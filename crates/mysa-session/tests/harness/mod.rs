@@ -375,7 +375,7 @@ impl Harness {
         };
         let (after, reply) = match reply {
             Some(reply) => (takes, Some(reply)),
-            None => (Duration::from_secs(20), None),
+            None => (request.timeout, None),
         };
         let date = if target.is_empty() { self.cloud.rest_date } else { (0, None) };
         self.arrive(after, Arrival::Http { id: request.id, date, reply });
