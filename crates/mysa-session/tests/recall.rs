@@ -34,6 +34,99 @@ fn reports_only(harness: &mut Harness, time: Duration) {
     }
 }
 
+#[test]
+fn an_unread_publish_whose_command_is_decided_ends_a_blocked_connection() {
+    let mut harness = unanswered();
+    let now = harness.now();
+    let sent = harness.session.command(now, device(LITE), setpoint(20.0), Some(secs(60))).unwrap();
+    harness.run(Duration::from_millis(10));
+    let (now, conn) = (harness.now(), harness.log.subscribes[0].1);
+    harness.session.handle_ws_blocked(now, conn, true);
+    // A status shows that the connection lives. From then on the broker reads nothing, pings included.
+    harness.status(LITE, 19.0);
+    harness.run(Duration::from_millis(500));
+    harness.cloud.dead = true;
+    // After three times five seconds without PUBACK, the publish counts as unread.
+    harness.run(Duration::from_millis(15_000));
+    assert_eq!((harness.log.aborts, harness.verdicts(sent)), (0, vec![]));
+    let now = harness.now();
+    harness.session.cancel(now, sent);
+    harness.run(Duration::from_millis(10));
+    assert!(matches!(harness.verdict(sent), Verdict::Unconfirmed { .. }), "{:?}", harness.verdict(sent));
+    assert_eq!(harness.log.aborts, 1);
+}
+
+/// The operating system accepts bytes for a peer that has stopped reading, so nothing shows that the
+/// connection is blocked.
+#[test]
+fn a_decided_command_ends_a_connection_on_which_the_peer_is_silent_since() {
+    for (dead, aborts) in [(true, 1), (false, 0)] {
+        let mut harness = unanswered();
+        harness.cloud.dead = dead;
+        let now = harness.now();
+        let id = harness.session.command(now, device(LITE), setpoint(20.0), Some(secs(9))).unwrap();
+        harness.run(Duration::from_millis(8_900));
+        assert_eq!((harness.log.aborts, harness.verdicts(id)), (0, vec![]), "dead: {dead}");
+        harness.run(Duration::from_millis(200));
+        assert!(matches!(harness.verdict(id), Verdict::Unconfirmed { .. }), "{:?}", harness.verdict(id));
+        assert_eq!(harness.log.aborts, aborts, "dead: {dead}");
+    }
+}
+
+/// A report that was on its way when the connection broke proves nothing about the command.
+#[test]
+fn a_report_just_after_a_command_does_not_keep_a_silent_connection() {
+    let mut harness = unanswered();
+    let now = harness.now();
+    let id = harness.session.command(now, device(LITE), setpoint(20.0), Some(secs(9))).unwrap();
+    harness.run(Duration::from_millis(100));
+    harness.status(LITE, 19.0);
+    harness.run(Duration::from_millis(100));
+    harness.cloud.dead = true;
+    harness.run(Duration::from_millis(8_700));
+    assert_eq!((harness.log.aborts, harness.verdicts(id)), (0, vec![]));
+    harness.run(Duration::from_millis(200));
+    assert!(matches!(harness.verdict(id), Verdict::Unconfirmed { .. }), "{:?}", harness.verdict(id));
+    assert_eq!(harness.log.aborts, 1);
+}
+
+/// A lost packet is sent again after a pause that grows, in each direction for itself: reports may arrive for seconds while the
+/// command still waits.
+#[test]
+fn reports_do_not_keep_a_connection_that_loses_what_is_sent() {
+    let mut harness = unanswered();
+    harness.cloud.dead = true;
+    let now = harness.now();
+    let id = harness.session.command(now, device(LITE), setpoint(20.0), Some(secs(9))).unwrap();
+    for _ in 0..89 {
+        harness.run(Duration::from_millis(100));
+        harness.retained(LITE, "{}");
+    }
+    assert_eq!((harness.log.aborts, harness.verdicts(id)), (0, vec![]));
+    harness.run(Duration::from_millis(200));
+    assert!(matches!(harness.verdict(id), Verdict::Unconfirmed { .. }), "{:?}", harness.verdict(id));
+    assert_eq!(harness.log.aborts, 1);
+}
+
+/// The verdict falls within two seconds of the command, and the acknowledgement is missing.
+#[test]
+fn a_connection_ends_soon_after_the_verdict_unless_the_broker_reads() {
+    for (dead, aborts) in [(true, 1), (false, 0)] {
+        let mut harness = unanswered();
+        harness.cloud.dead = dead;
+        let now = harness.now();
+        let id = harness.session.command(now, device(LITE), setpoint(20.0), Some(secs(9))).unwrap();
+        harness.run(Duration::from_millis(500));
+        let now = harness.now();
+        harness.session.cancel(now, id);
+        harness.run(Duration::from_millis(1_400));
+        assert!(matches!(harness.verdict(id), Verdict::Unconfirmed { .. }), "{:?}", harness.verdict(id));
+        assert_eq!(harness.log.aborts, 0, "dead: {dead}");
+        harness.run(Duration::from_millis(200));
+        assert_eq!(harness.log.aborts, aborts, "dead: {dead}");
+    }
+}
+
 /// A repeat that is not sent, because it is too late for it, is no copy: the bytes of the first one are older than two seconds.
 #[test]
 fn a_repeat_that_is_not_sent_gives_the_first_copy_no_more_time() {
