@@ -4,6 +4,7 @@ use mysa_proto::UnixTime;
 use time::{Date, Month, PrimitiveDateTime, Time};
 
 use crate::Now;
+use crate::now::millis;
 
 /// Estimate of the cloud's time, learnt from the `Date` headers of its hosts.
 ///
@@ -379,12 +380,6 @@ fn reading(now: Now, date: &str, age: Option<&str>, took: Duration) -> Option<Re
     let low = stated.saturating_mul(1_000).saturating_sub(now.wall.as_millis());
     let width = u32::try_from(took.as_millis()).unwrap_or(u32::MAX).saturating_add(rounding);
     Some(Reading { low, width, at: now.mono.as_secs(), stated, repeated: false })
-}
-
-/// Converts to whole milliseconds, saturating.
-fn millis(time: Duration) -> i64 {
-    let whole = i64::try_from(time.as_secs()).unwrap_or(i64::MAX).saturating_mul(1_000);
-    whole.saturating_add(time.subsec_millis().into())
 }
 
 /// Parses an HTTP date in any form of RFC 9110: `Fri, 02 Jan 2026 03:04:05 GMT`, and the obsolete `Friday, 02-Jan-26

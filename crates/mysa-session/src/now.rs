@@ -1,5 +1,7 @@
 use core::time::Duration;
 
+use mysa_proto::UnixTime;
+
 /// Time of the next call to [`Session::handle_timeout`](crate::Session::handle_timeout), and the reason for it.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
@@ -44,6 +46,16 @@ pub enum Wake {
     Staleness,
     /// The service level changes.
     Service,
+}
+
+/// Converts to whole milliseconds, saturating.
+pub(crate) fn millis(time: Duration) -> i64 {
+    let whole = i64::try_from(time.as_secs()).unwrap_or(i64::MAX).saturating_mul(1_000);
+    whole.saturating_add(time.subsec_millis().into())
+}
+
+pub(crate) fn plus(wall: UnixTime, time: Duration) -> UnixTime {
+    wall.plus_millis(millis(time))
 }
 
 /// Returns the earlier of two optional deadlines.

@@ -13,7 +13,7 @@ use crate::backoff::Backoff;
 use crate::clock::ClockSource;
 use crate::commands::book::StructuredAnswer;
 use crate::context::{Context, HTTP_SLACK};
-use crate::now::earlier;
+use crate::now::{earlier, plus};
 use crate::{
     Deadline, HttpBody, HttpFailure, HttpId, HttpRequest, HttpResult, Now, Output, Reason, RequestId, Wake,
 };
@@ -654,8 +654,4 @@ fn redirect(cx: &Context, pending: &Pending, location: Option<&str>) -> Option<B
     let mut url = String::from(base);
     url.push_str(path);
     Some(Box::new(Redirect { url, source, hops: pending.hops.saturating_add(1) }))
-}
-
-fn plus(wall: UnixTime, time: Duration) -> UnixTime {
-    wall.plus_millis(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
 }

@@ -141,43 +141,30 @@ fn a_repeat_that_is_not_sent_gives_the_first_copy_no_more_time() {
     assert_eq!(harness.log.aborts, 1);
 }
 
-/// Two commands leave in one publish. One of them is decided.
+/// Two commands leave in one publish. One of them is decided, by its deadline or by its caller.
 #[test]
 fn bytes_shared_with_an_undecided_command_do_not_outlive_a_verdict() {
-    let mut harness = unanswered();
-    harness.cloud.broker.puback = true;
-    harness.set(LITE, 23.0);
-    harness.run(millis(100));
-    let now = harness.now();
-    let short = harness.session.command(now, device(LITE), setpoint(20.0), Some(secs(8))).unwrap();
-    let lock = Change { lock: Some(true), ..Change::default() };
-    let long = harness.session.command(now, device(LITE), lock, Some(secs(60))).unwrap();
-    harness.cloud.dead = true;
-    reports_only(&mut harness, millis(8_300));
-    assert!(matches!(harness.verdict(short), Verdict::Unconfirmed { .. }), "{:?}", harness.verdict(short));
-    assert_eq!(harness.verdicts(long), vec![]);
-    assert_eq!(harness.log.aborts, 1);
-}
-
-/// As above, and the one command is cancelled.
-#[test]
-fn bytes_shared_with_an_undecided_command_do_not_outlive_a_cancellation() {
-    let mut harness = unanswered();
-    harness.cloud.broker.puback = true;
-    harness.set(LITE, 23.0);
-    harness.run(millis(100));
-    let now = harness.now();
-    let short = harness.session.command(now, device(LITE), setpoint(20.0), Some(secs(60))).unwrap();
-    let lock = Change { lock: Some(true), ..Change::default() };
-    let long = harness.session.command(now, device(LITE), lock, Some(secs(60))).unwrap();
-    harness.cloud.dead = true;
-    reports_only(&mut harness, millis(6_000));
-    let now = harness.now();
-    harness.session.cancel(now, short);
-    harness.run(millis(10));
-    assert!(matches!(harness.verdict(short), Verdict::Unconfirmed { .. }), "{:?}", harness.verdict(short));
-    assert_eq!(harness.verdicts(long), vec![]);
-    assert_eq!(harness.log.aborts, 1);
+    for cancels in [false, true] {
+        let mut harness = unanswered();
+        harness.cloud.broker.puback = true;
+        harness.set(LITE, 23.0);
+        harness.run(millis(100));
+        let now = harness.now();
+        let decided = harness.session.command(now, device(LITE), setpoint(20.0), Some(secs(8))).unwrap();
+        let lock = Change { lock: Some(true), ..Change::default() };
+        let open = harness.session.command(now, device(LITE), lock, Some(secs(60))).unwrap();
+        harness.cloud.dead = true;
+        reports_only(&mut harness, millis(7_900));
+        assert_eq!((harness.log.aborts, harness.verdicts(decided)), (0, vec![]), "cancels: {cancels}");
+        if cancels {
+            let now = harness.now();
+            harness.session.cancel(now, decided);
+        }
+        harness.run(millis(if cancels { 10 } else { 200 }));
+        let verdict = harness.verdict(decided);
+        assert!(matches!(verdict, Verdict::Unconfirmed { .. }), "cancels: {cancels}: {verdict}");
+        assert_eq!((harness.log.aborts, harness.verdicts(open)), (1, vec![]), "cancels: {cancels}");
+    }
 }
 
 fn packets(harness: &mut Harness) -> Vec<Vec<u8>> {

@@ -5,6 +5,7 @@ use mysa_proto::{Change, Channel, DeviceId, Now, UnixTime};
 use crate::commands::book::Confirmed;
 use crate::commands::transmission::SentAt;
 use crate::commands::verdict::{CommandId, DeliveryStage, Effect, Evidence, Expired, Refused, Verdict};
+use crate::now::{millis, plus};
 
 /// Remaining time below which a command is not sent any more.
 const TOO_LATE: Duration = Duration::from_secs(2);
@@ -96,7 +97,7 @@ impl OpenCommand {
             asked,
             deadline: CommandDeadline {
                 mono: asked.mono.saturating_add(time),
-                wall: asked.wall.plus_millis(millis(time)),
+                wall: plus(asked.wall, time),
                 // Short deadlines get a smaller margin, so they can be sent at all.
                 margin: TOO_LATE.min(time / 4),
             },
@@ -157,9 +158,4 @@ impl OpenCommand {
             }
         }
     }
-}
-
-/// Converts to whole milliseconds, saturating.
-fn millis(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

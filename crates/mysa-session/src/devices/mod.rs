@@ -20,6 +20,7 @@ use mysa_proto::{
 };
 
 use crate::Now;
+use crate::now::millis;
 
 /// Thermostat of the account, and everything known about it.
 #[derive(Debug)]
@@ -367,10 +368,6 @@ impl Moment {
         let at = self.millis.saturating_add(millis(later));
         Duration::from_millis(u64::try_from(at).unwrap_or(0))
     }
-}
-
-fn millis(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Number of thermostats up to which a linear scan is faster than a binary search.

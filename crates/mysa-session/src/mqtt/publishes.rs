@@ -6,6 +6,7 @@ use mysa_proto::DeviceId;
 
 use crate::Now;
 use crate::context::Context;
+use crate::now::plus;
 
 /// Publishes of a connection that wait for an acknowledgement, and those of commands that the broker may still have to read.
 ///
@@ -36,17 +37,17 @@ impl Publishing {
     }
 }
 
-/// What is due for a publish without an acknowledgement.
+/// Step that is due for a publish without an acknowledgement.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Due {
     Repeat(PacketId),
-    /// It is given up, although the connection is alive.
+    /// The publish is given up, although the connection is alive.
     Unanswered(Publishing),
 }
 
 /// Publish that waits for its acknowledgement. The bytes are not kept: those of a command are encoded again for each
 /// repeat, if the command is still undecided.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct InFlight {
     packet: PacketId,
     what: Publishing,
@@ -83,8 +84,7 @@ struct Unread {
 const WINDOW: usize = 50;
 /// Time within which the broker must have read a publish whose command is decided. Later, its bytes may wait in a buffer of
 /// this host, for a peer that reads nothing or for the next attempt after a lost packet, whatever arrives meanwhile.
-pub(crate) const READ_WITHIN: Duration = Duration::from_millis(READ_WITHIN_MS.unsigned_abs());
-const READ_WITHIN_MS: i64 = 2_000;
+pub(crate) const READ_WITHIN: Duration = Duration::from_secs(2);
 /// Time from a publish to the ping that asks whether the broker has read it, unless it is acknowledged. It leaves the answer
 /// one second until [`READ_WITHIN`].
 pub(crate) const PROBE_AFTER: Duration = Duration::from_secs(1);
@@ -97,7 +97,7 @@ impl Sent {
 
     /// Returns `true` once that time has passed, by either clock: the monotonic one may stand still while the host sleeps.
     pub(crate) fn is_overdue(self, now: Now) -> bool {
-        self.read_by() <= now.mono || self.at.wall.plus_millis(READ_WITHIN_MS) <= now.wall
+        self.read_by() <= now.mono || plus(self.at.wall, READ_WITHIN) <= now.wall
     }
 }
 
@@ -270,8 +270,8 @@ impl Publishes {
             if waiting.retries == 0 {
                 if last_received > waiting.sent {
                     report(Due::Unanswered(waiting.what));
-                    given_up.push(waiting.packet);
-                    return true;
+                    given_up.push(*waiting);
+                    return false;
                 }
                 // Nothing at all arrived since the publish, so a dead connection is as likely as a denial. The ping
                 // shows which.
@@ -283,14 +283,10 @@ impl Publishes {
             report(Due::Repeat(waiting.packet));
             true
         });
-        for packet in given_up {
-            is_suspect = true;
-            if let Some(at) = self.in_flight.iter().position(|waiting| waiting.packet == packet) {
-                let publish = self.in_flight.swap_remove(at);
-                self.watch(&publish);
-            }
+        for publish in &given_up {
+            self.watch(publish);
         }
-        is_suspect
+        is_suspect || !given_up.is_empty()
     }
 
     /// Returns the time of the next ping that asks whether the broker has read a command.
