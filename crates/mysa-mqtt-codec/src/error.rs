@@ -5,6 +5,9 @@ use core::fmt;
 use crate::text::InvalidText;
 
 /// Rule that received bytes break. Caused by the peer, and not recoverable: close the connection \[MQTT-4.8.0-1\].
+// In the result of a decoder, this alignment keeps its bytes from overlapping the packet id, which the compiler would otherwise
+// pass on byte by byte.
+#[repr(align(4))]
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum DecodeError {
