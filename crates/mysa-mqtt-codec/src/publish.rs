@@ -97,7 +97,7 @@ impl<'a> Publish<'a> {
     /// Fast path: `None` if this is not a PUBLISH, or needs the full check.
     #[inline(always)]
     pub(crate) fn decode_fast(first: u8, body: &'a [u8]) -> Option<Self> {
-        if first >> 4 != kind::PUBLISH || VALID_FLAGS >> (first & 0xf) & 1 == 0 {
+        if !Self::is_first(first) {
             return None;
         }
         let (length, fields) = body.split_first_chunk()?;
@@ -124,6 +124,19 @@ impl<'a> Publish<'a> {
     #[inline(always)]
     const fn with(first: u8, topic: Topic<'a>, delivery: Delivery, payload: &'a [u8]) -> Self {
         Self { topic, payload, delivery, dup: first & DUP != 0, retain: first & RETAIN != 0 }
+    }
+
+    /// True if this is the first byte of a PUBLISH, valid or not. Its flags are what the comparison leaves over, so that a
+    /// check of them costs little.
+    #[inline(always)]
+    pub(crate) const fn has_kind(first: u8) -> bool {
+        first ^ kind::PUBLISH << 4 < 16
+    }
+
+    /// True if this is a valid first byte of a PUBLISH under strict options.
+    #[inline(always)]
+    pub(crate) const fn is_first(first: u8) -> bool {
+        Self::has_kind(first) && VALID_FLAGS >> (first ^ kind::PUBLISH << 4) & 1 != 0
     }
 
     /// Checks the first byte of a PUBLISH.
@@ -171,4 +184,4 @@ const DUP: u8 = 0b1000;
 const QOS: u8 = 0b0110;
 const RETAIN: u8 = 0b0001;
 /// Bit `n` is set if `n` is valid as the low half of the first byte: neither QoS 3 nor DUP with QoS 0.
-const VALID_FLAGS: u16 = 0b0011_1100_0011_1111;
+const VALID_FLAGS: u32 = 0b0011_1100_0011_1111;

@@ -183,7 +183,7 @@ impl<'a> Incoming<'a> for Inbound<'a> {
     #[inline(always)]
     fn decode_fast(first: u8, body: &'a [u8]) -> Option<Self> {
         match (first, body) {
-            (0x30..=0x3f, _) => Publish::decode_fast(first, body).map(Self::Publish),
+            _ if Publish::has_kind(first) => Publish::decode_fast(first, body).map(Self::Publish),
             (0x40, [_, _]) => only_packet_id(body).ok().map(Self::PubAck),
             (0xc0, []) => Some(Self::PingReq),
             _ => None,
