@@ -4,6 +4,7 @@ Reads a line of settings, then orders, on standard input, and reports on standar
 """
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 import json
 import os
@@ -99,6 +100,9 @@ def read_orders(loop, orders):
 
 
 async def main():
+    # Every connection of mysa-client occupies a thread of the default executor, which has six on a machine with two processors:
+    # further connections wait for one, and time out.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2 * len(settings["accounts"]) + 8))
     orders = asyncio.Queue()
     threading.Thread(target=read_orders, args=(asyncio.get_running_loop(), orders), daemon=True).start()
     tasks = set()
