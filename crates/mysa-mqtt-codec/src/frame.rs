@@ -60,11 +60,11 @@ impl<'a> Frame<'a> {
     #[inline(always)]
     pub(crate) fn cut_fast(input: &'a [u8], options: DecodeOptions) -> Result<Self, Option<Head>> {
         let (header, remaining) = match *input {
-            [_, a, ..] if a < 0x80 => (2, u32::from(a)),
-            [_, a, b, ..] if b < 0x80 => (3, u32::from(a & 0x7f) | u32::from(b) << 7),
+            [_, a, ..] if a < 0x80 => (2, usize::from(a)),
+            [_, a, b, ..] if b < 0x80 => (3, usize::from(a & 0x7f) | usize::from(b) << 7),
             _ => return Err(None),
         };
-        if header as u32 + remaining > options.limit {
+        if header + remaining > options.limit as usize {
             return Err(None);
         }
         let head = Head { header, remaining };
@@ -81,7 +81,7 @@ impl<'a> Frame<'a> {
     /// The packet whose header has been read, if it is complete.
     #[inline(always)]
     pub(crate) fn at(input: &'a [u8], Head { header, remaining }: Head) -> Option<Self> {
-        let (packet, rest) = input.split_at_checked(header + remaining as usize)?;
+        let (packet, rest) = input.split_at_checked(header + remaining)?;
         Some(Self { first: *packet.first()?, body: packet.get(header..)?, rest })
     }
 }
@@ -92,7 +92,7 @@ pub(crate) struct Head {
     /// Length of the header in bytes.
     pub(crate) header: usize,
     /// Length of the body in bytes.
-    pub(crate) remaining: u32,
+    pub(crate) remaining: usize,
 }
 
 impl Head {
@@ -111,7 +111,7 @@ impl Head {
                 let header = at + 2;
                 if remaining.saturating_add(header as u32) <= options.limit {
                     return P::check_head(first, Some(remaining), options)
-                        .map(|()| Some(Self { header, remaining }));
+                        .map(|()| Some(Self { header, remaining: remaining as usize }));
                 }
                 return P::check_head(first, None, options).and(Err(DecodeError::OverLimit));
             }

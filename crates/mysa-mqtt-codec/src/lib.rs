@@ -53,6 +53,7 @@
 
 extern crate alloc;
 
+mod buffer;
 mod client;
 mod connect;
 mod error;

@@ -1,18 +1,20 @@
 //! Reassembly: packets out of chunks that end anywhere.
 
-use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
 
+use crate::buffer::Buffer;
 use crate::error::DecodeError;
-use crate::frame::{Frame, Head, Incoming};
+use crate::frame::{Frame, Head, Incoming as _};
 use crate::options::DecodeOptions;
+use crate::publish::Publish;
 use crate::role::Role;
 
 /// Incremental decoder: takes a byte stream in chunks of any size and yields its packets.
 ///
-/// A packet that lies whole within a chunk borrows from the chunk. A packet that straddles chunks is copied into a buffer,
-/// which grows with the bytes received and never beyond the limit of the [`DecodeOptions`].
+/// A packet that lies whole within a chunk borrows from the chunk. The body of a packet that straddles chunks is copied into
+/// a buffer, which grows with the bytes received: it is never longer than twice as many and 256 more, and never holds a packet
+/// beyond the limit of the [`DecodeOptions`].
 ///
 /// [`Stream`](crate::Stream) reads what a server sends, [`server::Stream`](crate::server::Stream) what a client sends.
 ///
@@ -31,8 +33,8 @@ use crate::role::Role;
 #[derive(Clone)]
 pub struct PacketStream<R> {
     options: DecodeOptions,
-    state: State,
-    bytes: Vec<u8>,
+    partial: Partial,
+    buffer: Buffer,
     role: PhantomData<R>,
 }
 
@@ -41,28 +43,47 @@ impl<R> fmt::Debug for PacketStream<R> {
         // The buffered bytes stay out: part of a CONNECT may be its password.
         f.debug_struct("PacketStream")
             .field("options", &self.options)
-            .field("state", &self.state)
-            .field("buffered", &self.bytes.len())
-            .finish()
+            .field("partial", &self.partial)
+            .finish_non_exhaustive()
     }
+}
+
+/// Packet of which the front has arrived. Its body is in the buffer.
+#[derive(Clone, Copy, Debug)]
+struct Partial {
+    /// Length of the body; 0 if there is no partial packet. The buffer may still be borrowed by the packet returned last.
+    length: u32,
+    /// Bytes of the body that have arrived. The rest is computed, because this is the only number that each chunk changes:
+    /// a second one would have to wait for memory too.
+    held: u32,
+    first: u8,
+    state: State,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// The buffer holds no partial packet. Its content may still be borrowed by the packet returned last.
-    Clear,
-    /// The buffered bytes do not contain the whole fixed header yet.
-    Header,
-    /// The body of the buffered packet begins at `header` and ends at `end`.
-    Body { header: u8, end: u32 },
+    /// Between packets or within a body.
+    Body,
+    /// This many bytes of a fixed header have arrived, and it is incomplete.
+    Header([u8; 5], u8),
     /// A rule was broken; every further call returns this error.
     Failed(DecodeError),
+}
+
+impl Partial {
+    const NONE: Self = Self { length: 0, held: 0, first: 0, state: State::Body };
+
+    /// In a rare state, these numbers lead to [`PacketStream::resume`] without a test of their own: no chunk completes a body so
+    /// long, and no buffer has room at its end.
+    const fn in_state(state: State) -> Self {
+        Self { length: u32::MAX, held: u32::MAX / 2, first: 0, state }
+    }
 }
 
 impl<R: Role> PacketStream<R> {
     /// An empty stream. A plain number is the limit in bytes, see [`DecodeOptions::new`].
     pub fn new(options: impl Into<DecodeOptions>) -> Self {
-        Self { options: options.into(), state: State::Clear, bytes: Vec::new(), role: PhantomData }
+        Self { options: options.into(), partial: Partial::NONE, buffer: Buffer::default(), role: PhantomData }
     }
 
     /// Takes the next packet off `input`. `Ok(None)` means that `input` is used up: call again with the next chunk.
@@ -74,20 +95,19 @@ impl<R: Role> PacketStream<R> {
         &'p mut self,
         input: &mut &'i [u8],
     ) -> Result<Option<R::Inbound<'p>>, DecodeError> {
-        let Self { options, state, bytes, .. } = self;
-        let (first, body): (u8, &'p [u8]) = match *state {
-            State::Clear => match Frame::cut_fast(input, *options) {
+        let (first, body): (u8, &'p [u8]) = if self.partial.length == 0 {
+            match Frame::cut_fast(input, self.options) {
                 Ok(Frame { first, body, rest }) => {
                     *input = rest;
                     (first, body)
                 }
                 Err(Some(head)) => {
-                    hold::<R::Inbound<'p>>(*options, state, bytes, input, head)?;
+                    self.hold(input, head)?;
                     *input = &[];
                     return Ok(None);
                 }
                 // `input` is passed by value: kept in registers, the loop over a chunk's packets is a third faster.
-                Err(None) => match begin::<R::Inbound<'p>>(*options, state, bytes, input)? {
+                Err(None) => match self.begin(input)? {
                     Some(Frame { first, body, rest }) => {
                         *input = rest;
                         (first, body)
@@ -97,124 +117,156 @@ impl<R: Role> PacketStream<R> {
                         return Ok(None);
                     }
                 },
-            },
-            State::Body { .. } | State::Header | State::Failed(_) => {
-                if let State::Header | State::Failed(_) = *state {
-                    *input = continue_head::<R::Inbound<'p>>(*options, state, bytes, input)?;
+            }
+        } else {
+            let Partial { length, held, .. } = self.partial;
+            let missing = length - held;
+            let length = match input.get(missing as usize..) {
+                // A single byte, the usual case of byte-wise transports, costs the others one test.
+                _ if let [byte] = **input
+                    && self.buffer.write_byte_fast(held, byte).is_some() =>
+                {
+                    *input = &[];
+                    if missing > 1 {
+                        self.partial.held = held + 1;
+                        return Ok(None);
+                    }
+                    length
                 }
-                let State::Body { header, end } = *state else { return Ok(None) };
-                // Counts the missing bytes instead of parsing the header again for every chunk.
-                let missing = end as usize - bytes.len();
-                let Some((now, later)) = input.split_at_checked(missing) else {
-                    append(bytes, input);
+                Some(later) if self.buffer.write_fast(held, input, missing).is_some() => {
+                    *input = later;
+                    length
+                }
+                None if self.buffer.write_fast(held, input, input.len() as u32).is_some() => {
+                    self.partial.held = held + input.len() as u32;
                     *input = &[];
                     return Ok(None);
-                };
-                append(bytes, now);
-                *input = later;
-                *state = State::Clear;
-                let (Some(&first), Some(body)) = (bytes.first(), bytes.get(usize::from(header)..)) else {
-                    return Ok(None);
-                };
-                (first, body)
-            }
+                }
+                _ => match self.resume(input)? {
+                    (later, Some(length)) => {
+                        *input = later;
+                        length
+                    }
+                    (later, None) => {
+                        *input = later;
+                        return Ok(None);
+                    }
+                },
+            };
+            self.partial.length = 0;
+            let Some(body) = self.buffer.front(length) else { return Ok(None) };
+            (self.partial.first, body)
         };
         if let Some(packet) = R::Inbound::decode_fast(first, body) {
             return Ok(Some(packet));
         }
-        R::Inbound::decode(first, body, *options)
+        R::Inbound::decode(first, body, self.options)
             .map(Some)
-            .inspect_err(|&error| *state = State::Failed(error))
+            .inspect_err(|&error| self.partial = Partial::in_state(State::Failed(error)))
     }
-}
 
-/// A single byte, the usual case of byte-wise transports, becomes a plain store.
-#[inline(always)]
-fn append(bytes: &mut Vec<u8>, new: &[u8]) {
-    if let [byte] = *new { bytes.push(byte) } else { bytes.extend_from_slice(new) }
-}
-
-/// Buffers the front of a packet whose header is complete and whose body is not.
-#[inline(never)]
-fn hold<'p, P: Incoming<'p>>(
-    options: DecodeOptions,
-    state: &mut State,
-    bytes: &mut Vec<u8>,
-    input: &[u8],
-    Head { header, remaining }: Head,
-) -> Result<(), DecodeError> {
-    let Some(&first) = input.first() else { return Ok(()) };
-    if let Err(error) = P::check_head(first, Some(remaining), options) {
-        *state = State::Failed(error);
-        return Err(error);
-    }
-    *state = State::Body { header: header as u8, end: header as u32 + remaining };
-    bytes.clear();
-    bytes.extend_from_slice(input);
-    Ok(())
-}
-
-/// Slow path: a packet that is large or invalid, or whose header is incomplete and has to be buffered.
-#[cold]
-#[inline(never)]
-fn begin<'i, 'p, P: Incoming<'p>>(
-    options: DecodeOptions,
-    state: &mut State,
-    bytes: &mut Vec<u8>,
-    input: &'i [u8],
-) -> Result<Option<Frame<'i>>, DecodeError> {
-    if input.is_empty() {
-        return Ok(None);
-    }
-    match Head::read::<P>(input, options) {
-        Ok(Some(head)) => match Frame::at(input, head) {
-            Some(frame) => Ok(Some(frame)),
-            None => hold::<P>(options, state, bytes, input, head).map(|()| None),
-        },
-        Ok(None) => {
-            *state = State::Header;
-            bytes.clear();
-            append(bytes, input);
-            Ok(None)
+    /// Buffers the front of a packet whose header is complete and whose body is not.
+    #[inline(always)]
+    fn hold(&mut self, input: &[u8], head: Head) -> Result<(), DecodeError> {
+        if let Some(&first) = input.first()
+            && Publish::is_first(first)
+            && let Some(body) = input.get(head.header..)
+            && self.buffer.set_fast(body).is_some()
+        {
+            self.partial.first = first;
+            self.partial.held = body.len() as u32;
+            self.partial.length = head.remaining as u32;
+            return Ok(());
         }
-        Err(error) => {
-            *state = State::Failed(error);
-            Err(error)
-        }
+        self.hold_slow(input, head)
     }
-}
 
-/// Takes the rest of a buffered header off `input`. The buffer holds nothing beyond the header.
-#[inline(never)]
-fn continue_head<'i, 'p, P: Incoming<'p>>(
-    options: DecodeOptions,
-    state: &mut State,
-    bytes: &mut Vec<u8>,
-    mut input: &'i [u8],
-) -> Result<&'i [u8], DecodeError> {
-    if let State::Failed(error) = *state {
-        return Err(error);
-    }
-    while let Some((&byte, rest)) = input.split_first() {
-        bytes.push(byte);
-        input = rest;
-        // The first byte was checked when it arrived, so only the last byte of the length can decide, or one too many.
-        if byte >= 0x80 && bytes.len() < 5 {
-            continue;
+    /// Slow path: a packet of another type, a longer piece, or a buffer that has to grow.
+    #[inline(never)]
+    fn hold_slow(&mut self, input: &[u8], Head { header, remaining }: Head) -> Result<(), DecodeError> {
+        let (Some(&first), Some(body)) = (input.first(), input.get(header..)) else { return Ok(()) };
+        if let Err(error) = R::Inbound::check_head(first, Some(remaining as u32), self.options) {
+            return self.fail(error);
         }
-        match Head::read::<P>(bytes, options) {
-            Ok(Some(Head { header, remaining })) => {
-                *state = State::Body { header: header as u8, end: header as u32 + remaining };
-                break;
+        let held = body.len() as u32;
+        self.partial = Partial { length: remaining as u32, held, first, state: State::Body };
+        self.buffer.write(0, body);
+        Ok(())
+    }
+
+    /// Slow path: a packet that is large or invalid, or whose header is incomplete and has to be kept.
+    #[cold]
+    #[inline(never)]
+    fn begin<'i>(&mut self, input: &'i [u8]) -> Result<Option<Frame<'i>>, DecodeError> {
+        if input.is_empty() {
+            return Ok(None);
+        }
+        match Head::read::<R::Inbound<'_>>(input, self.options) {
+            Ok(Some(head)) => match Frame::at(input, head) {
+                Some(frame) => Ok(Some(frame)),
+                None => self.hold_slow(input, head).map(|()| None),
+            },
+            Ok(None) => {
+                let mut header = [0; 5];
+                header.iter_mut().zip(input).for_each(|(to, &byte)| *to = byte);
+                self.partial = Partial::in_state(State::Header(header, input.len() as u8));
+                Ok(None)
             }
-            Ok(None) => {}
-            Err(error) => {
-                *state = State::Failed(error);
-                return Err(error);
-            }
+            Err(error) => self.fail(error),
         }
     }
-    Ok(input)
+
+    /// Slow path: takes the rest of a partial packet off `input`, and returns the length of its body if it is complete.
+    #[inline(never)]
+    fn resume<'i>(&mut self, mut input: &'i [u8]) -> Result<(&'i [u8], Option<u32>), DecodeError> {
+        match self.partial.state {
+            State::Body => {}
+            State::Failed(error) => return Err(error),
+            State::Header(..) => match self.resume_header(input)? {
+                Some(later) => input = later,
+                None => return Ok((&[], None)),
+            },
+        }
+        let Partial { length, held, .. } = self.partial;
+        let missing = (length - held) as usize;
+        let (now, later) = input.split_at_checked(missing).unwrap_or((input, &[]));
+        self.buffer.write(held, now);
+        self.partial.held = held + now.len() as u32;
+        Ok((later, (now.len() == missing).then_some(length)))
+    }
+
+    /// Takes the rest of a header off `input`; `None` if there is not enough.
+    fn resume_header<'i>(&mut self, mut input: &'i [u8]) -> Result<Option<&'i [u8]>, DecodeError> {
+        while let State::Header(bytes, count) = &mut self.partial.state
+            && let Some((&byte, later)) = input.split_first()
+            && let Some(to) = bytes.get_mut(usize::from(*count))
+        {
+            *to = byte;
+            *count += 1;
+            input = later;
+            // The first byte was checked when it arrived, so only the last byte of the length can decide, or one too many.
+            if byte >= 0x80 && *count < 5 {
+                continue;
+            }
+            let first = bytes[0];
+            let known = bytes.get(..usize::from(*count)).unwrap_or_default();
+            match Head::read::<R::Inbound<'_>>(known, self.options) {
+                Ok(Some(Head { remaining, .. })) => {
+                    self.partial = Partial { length: remaining as u32, held: 0, first, state: State::Body };
+                    return Ok(Some(input));
+                }
+                Ok(None) => {}
+                Err(error) => return self.fail(error),
+            }
+        }
+        Ok(None)
+    }
+
+    #[cold]
+    fn fail<T>(&mut self, error: DecodeError) -> Result<T, DecodeError> {
+        self.partial = Partial::in_state(State::Failed(error));
+        Err(error)
+    }
 }
 
 #[cfg(test)]
@@ -232,7 +284,10 @@ mod tests {
         Outbound::Connect(connect).encode(&mut wire).unwrap();
         let mut stream = Stream::new(64);
         assert_eq!(stream.next(&mut &wire[..wire.len() - 1]), Ok(None));
-        assert!(stream.bytes.ends_with(b"canar"), "the buffer must contain the canary");
+        assert!(
+            stream.buffer.front(stream.partial.held).unwrap().ends_with(b"canar"),
+            "the buffer must contain the canary"
+        );
         let shown = std::format!("{stream:?}");
         let bytes = std::format!("{:?}", b"canar");
         assert!(!shown.contains(bytes.trim_matches(['[', ']'])), "{shown}");

@@ -25,6 +25,28 @@ fn decoding_and_encoding_into_a_used_buffer_do_not_allocate() {
 }
 
 #[test]
+fn a_stream_in_pieces_allocates_only_until_its_longest_packet_fits() {
+    let topic = Topic::new("/v1/dev/a0b1c2d3e4f5/out").unwrap();
+    let mut wire = Vec::new();
+    for size in [180, 0, 126, 1_000] {
+        Publish::new(topic, &vec![b'x'; size], Delivery::AtLeastOnce(PacketId::MIN))
+            .encode(&mut wire)
+            .unwrap();
+    }
+    let wire = wire.repeat(10);
+    let mut stream = Stream::new(4_096);
+    let mut read = |size| {
+        for mut piece in wire.chunks(size) {
+            while stream.next(&mut piece).unwrap().is_some() {}
+        }
+    };
+    read(7);
+    for size in 1..=300 {
+        assert_eq!(allocated(|| read(size)), 0, "in pieces of {size}");
+    }
+}
+
+#[test]
 fn an_announced_length_takes_no_memory_before_its_bytes_arrive() {
     let mut stream = Stream::new(u32::MAX);
     let used = allocated(|| {

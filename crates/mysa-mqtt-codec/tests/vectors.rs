@@ -226,6 +226,65 @@ fn each_error_names_its_rule() {
     assert_eq!(read(&mut &[0x30, 0x80, 0x80, 0x10][..], 131_584), Err(DecodeError::OverLimit));
 }
 
+#[test]
+fn every_packet_in_pieces_of_every_size_and_cut_at_every_position_reads_like_the_whole() {
+    let (mut from_server, mut from_client) = (Vec::new(), Vec::new());
+    for case in vectors().iter().filter(|case| case["kind"] == "valid" || case["kind"] == "encode") {
+        let wire = bytes(case);
+        if matches!(read(&mut &wire[..], LIMIT), Ok(Some(Packet::FromClient(_)))) {
+            from_client.push(wire);
+        } else {
+            from_server.push(wire);
+        }
+    }
+    check_pieces(&from_server, Stream::new(LIMIT), |stream, input| {
+        stream.next(input).unwrap().map(|packet| Packet::FromServer(packet).write())
+    });
+    check_pieces(&from_client, server::Stream::new(LIMIT), |stream, input| {
+        stream.next(input).unwrap().map(|packet| Packet::FromClient(packet).write())
+    });
+}
+
+/// Compares what a stream reads, encoded again, with the bytes, which have the form in which this crate writes them.
+fn check_pieces<S: Clone>(packets: &[Vec<u8>], fresh: S, next: fn(&mut S, &mut &[u8]) -> Option<Vec<u8>>) {
+    let read_all = |stream: &mut S, mut piece: &[u8], seen: &mut Vec<u8>| {
+        while let Some(packet) = next(stream, &mut piece) {
+            seen.extend_from_slice(&packet);
+        }
+        assert!(piece.is_empty());
+    };
+    let whole = packets.concat();
+    // The second stream has a buffer in which the longest packet fits, so that no piece makes it grow.
+    let mut used = fresh.clone();
+    for piece in whole.chunks(1_000) {
+        read_all(&mut used, piece, &mut Vec::new());
+    }
+    for stream in [&fresh, &used] {
+        for size in 1..=300 {
+            let (mut stream, mut seen) = (stream.clone(), Vec::new());
+            whole.chunks(size).for_each(|piece| read_all(&mut stream, piece, &mut seen));
+            assert!(seen == whole, "in pieces of {size}");
+        }
+        for wire in packets {
+            let mut stream = stream.clone();
+            // What follows in the same piece must not get into the packet.
+            for follower in [0, 40, 70, 150] {
+                let follower = &packets.concat()[..follower];
+                // The long packets differ only in the length of their payload, so that positions within it may be skipped.
+                for cut in (0..wire.len()).filter(|cut| *cut < 400 || cut % 97 == 0) {
+                    let (mut stream, mut seen) = (stream.clone(), Vec::new());
+                    read_all(&mut stream, &wire[..cut], &mut seen);
+                    assert!(seen.is_empty(), "{wire:02x?} is not complete at {cut}");
+                    let mut rest = &[&wire[cut..], follower].concat()[..];
+                    assert_eq!(next(&mut stream, &mut rest).as_ref(), Some(wire), "cut at {cut}");
+                    assert_eq!(rest, follower, "cut at {cut}");
+                }
+            }
+            read_all(&mut stream, wire, &mut Vec::new());
+        }
+    }
+}
+
 fn vectors() -> Vec<Value> {
     serde_json::from_str(include_str!("data/mqtt311_vectors.json")).unwrap()
 }
