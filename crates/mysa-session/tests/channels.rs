@@ -108,6 +108,31 @@ fn a_denial_of_an_earlier_run_does_not_outlive_the_structured_service() {
     assert!(!verdicts[0].is_confirmed() && verdicts[1].is_confirmed(), "{verdicts:?}");
 }
 
+#[test]
+fn a_command_that_a_message_carried_is_not_refused_by_the_structured_service() {
+    const OTHER: &str = "a0b1c2d3e4f8";
+    let mut settings = Settings::default();
+    settings.live_reports = false;
+    let mut harness = Harness::resume(settings);
+    harness.cloud.devices = [LITE, OTHER].map(|id| (id.into(), "BB-V2-0-L".into())).to_vec();
+    harness.run(secs(10));
+    // The broker acknowledges the message, and the thermostat is silent. Then a publish for another thermostat fails, so that the
+    // repeat uses the structured service.
+    harness.cloud.device_acks = false;
+    harness.cloud.device_applies = false;
+    let id = harness.set(LITE, 22.0);
+    harness.run(secs(1));
+    harness.cloud.broker.close_on_publish = true;
+    harness.set(OTHER, 18.0);
+    harness.run(secs(3));
+    harness.cloud.update = Reply::Status(403, "");
+    harness.run(secs(50));
+    assert_eq!(harness.asked(&format!("/{LITE}/update")), 1, "the repeat");
+    let reached = DeliveryStage::Service(Channel::Mqtt);
+    let verdict = harness.verdict(id);
+    assert!(matches!(verdict, Verdict::Unconfirmed { reached: at, .. } if at == reached), "{verdict}");
+}
+
 /// Sends a change on a connection on which the broker reads nothing, although messages still arrive, until the missing
 /// acknowledgement counts as a denial and the structured service carries the command.
 fn unread_then_structured(harness: &mut Harness, change: Change) -> CommandId {

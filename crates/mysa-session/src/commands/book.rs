@@ -288,8 +288,9 @@ impl CommandBook {
             command.first_sent.get_or_insert(sent);
             command.reached = command.reached.max(Some(DeliveryStage::Wire(channel)));
             command.repeat_at = None;
-            if channel == Channel::Structured {
-                command.structured = StructuredAttempt::Made;
+            match channel {
+                Channel::Mqtt => command.published = true,
+                Channel::Structured => command.structured = StructuredAttempt::Made,
             }
         }
         if let Some(transmission) = self.transmission_mut(serial) {
@@ -466,8 +467,7 @@ impl CommandBook {
         }
         if let StructuredAnswer::Refused { status, retry_after } = answer {
             self.decide(decisions, |command| {
-                // If MQTT was tried before, the thermostat may have received the command by MQTT.
-                let only_way = ids.contains(&command.id) && !command.mqtt_failed && command.repeats == 0;
+                let only_way = ids.contains(&command.id) && !command.published;
                 only_way.then_some((Verdict::Refused(Refused::Service { status, retry_after }), None))
             });
         }

@@ -32,6 +32,8 @@ pub(crate) struct OpenCommand {
     /// Time at which the command is sent again, unless the thermostat answers before.
     pub(crate) repeat_at: Option<Duration>,
     pub(crate) structured: StructuredAttempt,
+    /// `true` if a message carried the command, so that the thermostat may have received it whatever the structured service answers.
+    pub(crate) published: bool,
     /// `true` if a publish of the command was followed by the end of the connection, or by no acknowledgement.
     pub(crate) mqtt_failed: bool,
 }
@@ -109,6 +111,7 @@ impl OpenCommand {
             repeats: 0,
             repeat_at: None,
             structured: StructuredAttempt::No,
+            published: false,
             mqtt_failed: false,
         }
     }
@@ -146,7 +149,7 @@ impl OpenCommand {
     }
 
     pub(crate) fn given_up(&self, why: Expired, seen: Change, now: Now) -> Verdict {
-        if self.structured == StructuredAttempt::TokenRefused && !self.mqtt_failed && self.repeats == 0 {
+        if self.structured == StructuredAttempt::TokenRefused && !self.published {
             // The only known fact is that the service did not accept the command.
             return Verdict::Refused(Refused::Service { status: 401, retry_after: None });
         }
