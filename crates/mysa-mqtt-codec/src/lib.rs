@@ -46,7 +46,7 @@
 //! whatever this crate accepts. The reverse does not hold. mqttbytes accepts 58 kinds of invalid packets (wildcards or NUL
 //! in topics, empty topics, packet id 0, reserved flags, trailing bytes), rejects binary passwords, writes a topic's length
 //! modulo 65 536, and corrupts a CONNECT that is appended to a non-empty buffer; `tests/mqttbytes.rs` shows each of these.
-//! It also takes ten times as long to decode a PUBLISH.
+//! It also takes seven times as long to decode a PUBLISH.
 
 #![no_std]
 #![forbid(unsafe_code)]
