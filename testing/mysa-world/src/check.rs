@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mysa_mqtt_codec::{Inbound, decode};
 use mysa_proto::{DeviceId, Field, Mode, Source, Topic, UnixTime};
-use mysa_session::{CommandId, Event, HttpId, Reason, Verdict};
+use mysa_session::{CommandId, Event, HttpId, Reason, Refused, Verdict};
 use sha2::Digest as _;
 
 use crate::World;
@@ -25,6 +25,8 @@ const PRINT_EVERY: Duration = Duration::from_secs(3_600);
 const MOST_BYTES: usize = 256 << 10;
 /// Longest silence of the client on a connection that it has not closed; it pings at least every 45 s.
 const SILENCE: Duration = Duration::from_secs(180);
+/// Time that others leave a write by REST to open its connection.
+const CONNECTS_WITHIN: Duration = Duration::from_secs(3);
 /// HTTP requests allowed within a minute.
 const MOST_REQUESTS: usize = 300;
 /// Time for which a change by another client or person may be in transit to a thermostat.
@@ -111,11 +113,12 @@ impl World {
         Ok(())
     }
 
-    /// Checks an HTTP request as its bytes are sent. Returns the command it carries, as its thermostat and the number
-    /// of the transmission, and whether the request changes anything.
+    /// Checks an HTTP request, which the session made at `asked`, as its bytes are sent. Returns the command it carries, as its
+    /// thermostat and the number of the transmission, and whether the request changes anything.
     pub(crate) fn check_request(
         &mut self,
         request: &mysa_session::HttpRequest,
+        asked: Duration,
     ) -> Result<(Option<(DeviceId, u64)>, bool), Violation> {
         let header = |name: &str| {
             request.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_ref())
@@ -145,9 +148,8 @@ impl World {
                 }
                 let settings = writes::from_update(body.as_bytes())?;
                 self.note(format_args!("requested of {device}: {settings:?}"));
-                // A write that waited for a slow connection is sent as soon as that opens, so its distance proves
-                // nothing.
-                if !self.net.connects_slowly() {
+                // A write whose connection takes long is sent as soon as that opens, and others keep no distance to it.
+                if self.now.saturating_sub(asked) <= CONNECTS_WITHIN {
                     self.check_pace(device)?;
                 }
                 let number = self.transmit(device, Carrier::Request(request.id), &settings)?;
@@ -254,6 +256,9 @@ impl World {
 
     fn check_verdict(&mut self, id: CommandId, verdict: &Verdict) -> Result<(), Violation> {
         let (device, issued) = self.ledger.decide(self.now, id, verdict)?;
+        if matches!(verdict, Verdict::Refused(Refused::Service { .. })) && issued.has_message() {
+            return Err(Violation::RefusedAfterMessage(format!("{id}: {verdict}")));
+        }
         let late = self.now > issued.at + issued.deadline + VERDICT_SLACK;
         let (at, sent, change) = (issued.at, issued.sent, issued.change);
         let was_true = Ledger::was_true(issued);

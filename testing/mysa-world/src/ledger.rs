@@ -135,6 +135,11 @@ impl Issued {
         self.decided.is_some() && self.sent.is_none()
     }
 
+    /// Returns `true` if a message carried the command.
+    pub(crate) const fn has_message(&self) -> bool {
+        !self.ids.is_empty()
+    }
+
     fn asks(&self, setting: Setting) -> Option<&Asked> {
         self.settings.iter().find(|wanted| wanted.setting == setting).map(|wanted| &wanted.asked)
     }

@@ -84,8 +84,8 @@ pub enum Trouble {
 #[derive(Debug)]
 pub(crate) enum Packet {
     Request(Request),
-    /// The connection for a request is open, and its body can be written.
-    Connected(Box<mysa_session::HttpRequest>),
+    /// The connection for a request, which was made at this time, is open, and its body can be written.
+    Connected(Box<mysa_session::HttpRequest>, Duration),
     Answer(HttpId, HttpReply),
     Failure(HttpId, HttpFailure),
     Upgrade(Box<mysa_session::Dial>),
@@ -185,11 +185,6 @@ impl Net {
     fn delay(&mut self) -> Duration {
         let jitter = u64::try_from(self.spec.jitter.as_micros()).unwrap_or(0);
         self.spec.latency + Duration::from_micros(self.rng.below(jitter + 1))
-    }
-
-    /// Returns `true` if connections for writes open late at any time in this run.
-    pub(crate) fn connects_slowly(&self) -> bool {
-        self.spec.troubles.iter().any(|trouble| trouble.kind == Trouble::ConnectsSlowly)
     }
 
     /// Time that a connection for a write takes to open.

@@ -129,12 +129,12 @@ impl World {
                 }
                 self.request(&http, command);
             }
-            Packet::Connected(mut request) => {
+            Packet::Connected(mut request, asked) => {
                 let now = self.host_now();
                 match self.session.deferred_body(now, request.id) {
                     Some(body) => {
                         request.body = HttpBody::Ready(body);
-                        self.write_request(*request)?;
+                        self.write_request(*request, asked)?;
                     }
                     None => self.note("http: the request is no longer needed, so nothing is sent"),
                 }
@@ -299,7 +299,7 @@ impl World {
                 .send_after(self.now + request.timeout, Packet::Failure(request.id, HttpFailure::Timeout));
         }
         if request.body.ready().is_some() {
-            return self.write_request(request);
+            return self.write_request(request, self.now);
         }
         match trouble {
             Some(Trouble::Down) => {
@@ -309,15 +309,15 @@ impl World {
             Some(Trouble::BlackHole | Trouble::BlackHoleIn | Trouble::BlackHoleOut) => {}
             _ => {
                 let delay = self.net.connect_delay(self.now);
-                self.net.send(self.now + delay, Packet::Connected(Box::new(request)));
+                self.net.send(self.now + delay, Packet::Connected(Box::new(request), self.now));
             }
         }
         Ok(())
     }
 
-    /// Sends the bytes of a request.
-    fn write_request(&mut self, request: HttpRequest) -> Result<(), Violation> {
-        let (command, writes) = self.check_request(&request)?;
+    /// Sends the bytes of a request that the session made at `asked`.
+    fn write_request(&mut self, request: HttpRequest, asked: Duration) -> Result<(), Violation> {
+        let (command, writes) = self.check_request(&request, asked)?;
         match self.net.trouble(self.now) {
             Some(Trouble::Down) if writes => {
                 // The connection was open, so it is unknown whether the bytes arrived.

@@ -72,6 +72,8 @@ pub enum Violation {
         /// The command.
         command: String,
     },
+    /// A command is reported as refused by the structured service although a message had carried it.
+    RefusedAfterMessage(String),
     /// I3: a REST write is repeated although the previous request may have been carried out.
     RepeatedAfterOpenEnd {
         /// The command, or the path of a write that is not a command.
