@@ -1,5 +1,7 @@
+use alloc::boxed::Box;
 use core::time::Duration;
 
+use crate::state::packed::Pack as _;
 use crate::state::provenance::Provenance;
 use crate::{DeviceState, DutyCycle, Mode, StateField};
 
@@ -25,17 +27,17 @@ impl Contradiction {
 impl DeviceState {
     /// Updates the contradiction by an observation, which may contain duty cycle and heating.
     #[inline(always)]
-    pub(super) fn track_contradiction(
-        &self,
-        observed: &Provenance,
-        has_duty: bool,
-        has_heating: bool,
-    ) -> Option<Contradiction> {
+    pub(super) fn track_contradiction(&mut self, observed: &Provenance, has_duty: bool, has_heating: bool) {
         // Checked first because this runs for every status, and most thermostats never report their mode unprompted.
-        if self.registers.contains(StateField::Mode) {
+        let found = if self.registers.contains(StateField::Mode) {
             self.judge_contradiction(observed, has_duty, has_heating)
         } else {
             None
+        };
+        match (&mut self.contradicted, found) {
+            (None, None) => {}
+            (Some(before), Some(found)) => **before = found,
+            (before, found) => *before = found.map(Box::new),
         }
     }
 
@@ -46,7 +48,13 @@ impl DeviceState {
         has_duty: bool,
         has_heating: bool,
     ) -> Option<Contradiction> {
-        let off = self.mode().filter(|mode| mode.value == Mode::Off)?;
+        // The value alone is enough in most cases.
+        let entries = self.registers.get(StateField::Mode);
+        let latest = self.latest_entry(StateField::Mode, entries, self.clock_skew)?;
+        if latest.value() != Mode::Off.pack() {
+            return None;
+        }
+        let off = self.mode()?;
         let duty = self.duty().filter(|duty| duty.value.as_fraction() > 0.0);
         let heating = self.heating().filter(|heating| heating.value);
         if duty.is_none() && heating.is_none() {
@@ -61,10 +69,11 @@ impl DeviceState {
         };
         let duty_at = duty.filter(|_| has_duty).and_then(|duty| reported(duty.provenance()));
         let heating_at = heating.filter(|_| has_heating).and_then(|heating| reported(heating.provenance()));
-        let Some(latest) = duty_at.max(heating_at) else { return self.contradicted };
+        let before = self.contradicted.as_deref().copied();
+        let Some(latest) = duty_at.max(heating_at) else { return before };
         let latest = Duration::from_nanos(latest.try_into().unwrap_or(0));
         let began = latest.max(off.received.mono);
-        let before = self.contradicted.unwrap_or(Contradiction { duty: None, since: began, latest });
+        let before = before.unwrap_or(Contradiction { duty: None, since: began, latest });
         let duty = duty.map(|duty| duty.value);
         Some(Contradiction { duty, since: before.since, latest: before.latest.max(latest) })
     }

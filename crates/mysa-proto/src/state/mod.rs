@@ -10,6 +10,7 @@ pub use contradiction::Contradiction;
 pub use observation::{Observation, Source};
 pub use provenance::Provenance;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -111,7 +112,7 @@ macro_rules! state {
             barriers: Vec<(StateField, Barrier)>,
             /// Largest observed lead of the device's clock over the host's, in milliseconds.
             clock_skew: i64,
-            contradicted: Option<Contradiction>,
+            contradicted: Option<Box<Contradiction>>,
             /// For the parts of the brightness that its latest report does not have.
             replaced_brightness: ReplacedBrightness,
         }
@@ -122,7 +123,7 @@ macro_rules! state {
                     registers: self.registers.clone(),
                     barriers: self.barriers.clone(),
                     clock_skew: self.clock_skew,
-                    contradicted: self.contradicted,
+                    contradicted: self.contradicted.clone(),
                     replaced_brightness: self.replaced_brightness.clone(),
                 }
             }
@@ -134,7 +135,7 @@ macro_rules! state {
                 self.registers.clone_from(registers);
                 self.barriers.clone_from(barriers);
                 self.clock_skew = *clock_skew;
-                self.contradicted = *contradicted;
+                self.contradicted.clone_from(contradicted);
                 self.replaced_brightness.clone_from(replaced_brightness);
             }
         }
@@ -192,7 +193,7 @@ macro_rules! state {
                 )*
                 drop(entries);
                 self.clock_skew = clock_skew;
-                self.contradicted = self.track_contradiction(&provenance, observation.duty.is_some(), observation.heating.is_some());
+                self.track_contradiction(&provenance, observation.duty.is_some(), observation.heating.is_some());
                 Some(changes)
             }
 
@@ -223,7 +224,7 @@ macro_rules! state {
                     }
                     changes.set(StateField::Brightness, self.complete_brightness(self.clock_skew) != before);
                 }
-                self.contradicted = self.track_contradiction(&provenance, observation.duty.is_some(), observation.heating.is_some());
+                self.track_contradiction(&provenance, observation.duty.is_some(), observation.heating.is_some());
                 changes
             }
         }
@@ -315,7 +316,10 @@ impl DeviceState {
     /// Unlike the rest of the state, it depends on the order of arrival.
     #[must_use]
     pub fn contradiction(&self) -> Option<Contradiction> {
-        self.contradicted.filter(|found| found.latest.saturating_sub(found.since) >= Contradiction::AFTER)
+        self.contradicted
+            .as_deref()
+            .copied()
+            .filter(|found| found.latest.saturating_sub(found.since) >= Contradiction::AFTER)
     }
 
     #[inline]

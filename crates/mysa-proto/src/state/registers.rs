@@ -17,6 +17,11 @@ pub(crate) struct LwwMap {
     entries: Vec<Entry>,
     /// Provenances, each shared by all entries of one observation.
     batches: Vec<Batch>,
+    /// Fields that have an entry.
+    present: FieldSet,
+    /// Index of a batch that is later than every other one, if that is known: mostly that of the latest status. Its
+    /// successor is compared with nothing else, so the other batches, cold in a process of many devices, stay untouched.
+    newest: Option<u8>,
 }
 
 /// Value of a field by a clock, and the index of its provenance.
@@ -53,6 +58,16 @@ impl Batch {
         let Self { received, at, source, .. } = *self;
         Provenance { received, at, source }
     }
+
+    /// True if an observation of the same fields by the same clock is later, also by its place among all clocks.
+    #[inline(always)]
+    fn is_followed_by(&self, fields: FieldSet, provenance: &Provenance) -> bool {
+        let before = self.provenance();
+        self.fields == fields
+            && before.clock() == provenance.clock()
+            && provenance.cmp_on_clock(&before).is_gt()
+            && provenance.placed() >= before.placed()
+    }
 }
 
 /// Writes an observation into an [`LwwMap`], field by field. Fields must be in order, so that the entries are searched
@@ -88,21 +103,23 @@ impl Entry {
 
 impl Clone for LwwMap {
     fn clone(&self) -> Self {
-        Self { entries: self.entries.clone(), batches: self.batches.clone() }
+        let Self { entries, batches, present, newest } = self;
+        Self { entries: entries.clone(), batches: batches.clone(), present: *present, newest: *newest }
     }
 
     /// Keeps the allocations of `self`.
     fn clone_from(&mut self, source: &Self) {
-        let Self { entries, batches } = source;
+        let Self { entries, batches, present, newest } = source;
         self.entries.clone_from(entries);
         self.batches.clone_from(batches);
+        (self.present, self.newest) = (*present, *newest);
     }
 }
 
 impl LwwMap {
     /// Empty map with capacity for the fields of a status and of an acknowledgement.
     pub(crate) fn with_capacity() -> Self {
-        Self { entries: Vec::with_capacity(12), batches: Vec::with_capacity(3) }
+        Self { entries: Vec::with_capacity(12), batches: Vec::with_capacity(3), ..Self::default() }
     }
 
     /// Fast path: replaces a batch by a later one of the same fields and clock, as most statuses require. Returns the
@@ -115,24 +132,49 @@ impl LwwMap {
         provenance: &Provenance,
         counts: impl Fn(&Provenance) -> bool,
     ) -> Option<impl Iterator<Item = &mut Entry>> {
-        let Self { entries, batches } = self;
+        let follows_newest = self.newest.and_then(|newest| self.batches.get_mut(usize::from(newest)));
+        let index = match follows_newest {
+            Some(newest) if newest.is_followed_by(fields, provenance) => {
+                if !counts(&newest.provenance()) || !counts(provenance) {
+                    return None;
+                }
+                *newest = Batch::new(*provenance, fields);
+                usize::from(self.newest?)
+            }
+            _ => self.follow(fields, provenance, counts)?,
+        };
+        Some(self.entries.iter_mut().filter(move |entry| usize::from(entry.batch) == index))
+    }
+
+    /// Replaces a batch as [`LwwMap::update_in_place`] does, and returns its index.
+    #[inline(never)]
+    fn follow(
+        &mut self,
+        fields: FieldSet,
+        provenance: &Provenance,
+        counts: impl Fn(&Provenance) -> bool,
+    ) -> Option<usize> {
         let clock = provenance.clock();
-        let (mut follows, mut latest) = (None, None);
-        for (index, batch) in batches.iter().enumerate() {
+        let (mut follows, mut latest, mut latest_of_all) = (None, None, None);
+        for (index, batch) in self.batches.iter().enumerate() {
             let other = batch.provenance();
+            if other.clock() == clock && batch.fields == fields {
+                follows = Some(index);
+                continue;
+            }
+            let placed = Some(other.placed());
+            latest_of_all = latest_of_all.max(placed);
             if other.clock() != clock {
                 if batch.fields.meets(fields) {
-                    latest = latest.max(Some(other.placed()));
+                    latest = latest.max(placed);
                 }
-            } else if batch.fields == fields {
-                follows = Some(index);
             } else if other == *provenance {
                 // The batch would have to be merged with an existing one of the same provenance.
                 return None;
             }
         }
         let index = follows?;
-        let batch = batches.get_mut(index)?;
+        let batch = self.batches.get_mut(index)?;
         let before = batch.provenance();
         if provenance.cmp_on_clock(&before).is_le()
             || latest.is_some_and(|latest| latest > before.placed() || latest > provenance.placed())
@@ -142,18 +184,21 @@ impl LwwMap {
             return None;
         }
         *batch = Batch::new(*provenance, fields);
-        Some(entries.iter_mut().filter(move |entry| usize::from(entry.batch) == index))
+        let is_newest = latest_of_all.is_none_or(|latest| latest < provenance.placed());
+        self.newest = if is_newest { u8::try_from(index).ok() } else { None };
+        Some(index)
     }
 
     /// True if there is an entry of the field.
     #[inline]
-    pub(crate) fn contains(&self, field: StateField) -> bool {
-        self.batches.iter().any(|batch| batch.fields.contains(field))
+    pub(crate) const fn contains(&self, field: StateField) -> bool {
+        self.present.contains(field)
     }
 
     /// Removes the entries of a field.
     pub(crate) fn remove(&mut self, field: StateField) {
         self.entries.retain(|entry| entry.field != field);
+        self.present.remove(field);
         for batch in &mut self.batches {
             batch.fields.remove(field);
         }
@@ -221,6 +266,7 @@ impl LwwMap {
             return range;
         }
         let batch = self.add_to_batch(field, writer);
+        self.present.insert(field);
         self.entries.reserve_exact(1);
         self.entries.insert(at, Entry { bits: value.bits, tag: value.tag, field, clock, batch });
         range.start..range.end + 1
@@ -244,6 +290,7 @@ impl LwwMap {
         let index = there.or_else(|| batches.iter().position(|batch| batch.fields.is_empty()));
         let index = index.unwrap_or(batches.len());
         if there.is_none() {
+            self.newest = None;
             let batch = Batch::new(provenance, FieldSet::default());
             match batches.get_mut(index) {
                 Some(room) => *room = batch,
@@ -262,6 +309,34 @@ mod tests {
     use core::time::Duration;
 
     use super::*;
+
+    /// A status of a device between two others is older than an answer of the cloud that arrived meanwhile.
+    #[test]
+    fn a_status_is_compared_with_other_clocks_again_after_one_of_them_has_changed() {
+        let provenance = |source, seconds: i64| {
+            let time = UnixTime::from_secs(1_767_323_045 + seconds);
+            let received = Now { mono: Duration::from_secs(seconds.unsigned_abs()), wall: time };
+            Provenance { received, at: Some(time), source }
+        };
+        let mut fields = FieldSet::default();
+        fields.insert(StateField::Temperature);
+        let mut map = LwwMap::default();
+        let insert = |map: &mut LwwMap, provenance: Provenance| {
+            let mut writer = BatchWriter::new(provenance);
+            let range = map.find_next(StateField::Temperature, &mut writer);
+            map.insert(StateField::Temperature, range, Packed { tag: 0, bits: 1 }, &mut writer);
+        };
+        let follows = |map: &mut LwwMap, seconds| {
+            map.update_in_place(fields, &provenance(Source::Status, seconds), |_| true).is_some()
+        };
+        insert(&mut map, provenance(Source::RestState, 1));
+        insert(&mut map, provenance(Source::Status, 2));
+        assert!(follows(&mut map, 3));
+        assert_eq!(map.newest, Some(1));
+        assert!(follows(&mut map, 4));
+        insert(&mut map, provenance(Source::RestState, 10));
+        assert_eq!((follows(&mut map, 5), map.newest), (false, None));
+    }
 
     /// Merges answers of the cloud, whose fields have times of their own.
     #[test]
