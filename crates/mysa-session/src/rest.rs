@@ -272,7 +272,7 @@ impl Rest {
         if let Some(at) = self.waiting.iter().position(waited) {
             return Some((self.waiting.remove(at).purpose, Outcome::NotSent));
         }
-        let token = Secret::from(identity.id_token(cx)?);
+        identity.id_token(cx)?;
         if self.devices_at.max(self.not_before) <= now && !self.has(Purpose::Devices) {
             self.push(cx, rest::devices().into_request(), Purpose::Devices, false);
         }
@@ -280,6 +280,8 @@ impl Rest {
             self.push(cx, rest::devices_state().into_request(), Purpose::States, false);
         }
         while self.has_room() && !self.waiting.is_empty() {
+            // The copy, which is wiped afterwards, is made only for a request.
+            let token = Secret::from(identity.id_token(cx)?);
             let Waiting { request, purpose, renewed, redirect, .. } = self.waiting.remove(0);
             let http = self.request(cx, &token, &request, purpose, renewed, redirect);
             if let Some(pending) = self.pending.last_mut() {
