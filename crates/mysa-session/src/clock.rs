@@ -24,10 +24,12 @@ use crate::now::millis;
 ///
 /// The first two answers after a start come from the user pool and the identity pool, before anything is signed.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
 pub(crate) struct CloudClock {
+    // Every message reads these two.
+    last: Option<Now>,
     ahead_ms: i64,
     checked: bool,
-    last: Option<Now>,
     /// Value of `ahead_ms` in case the cause of the last jump was guessed wrong.
     other_ms: Option<i64>,
     /// Time of the last request for a second answer, in seconds on the monotonic clock.

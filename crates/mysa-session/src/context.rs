@@ -15,15 +15,20 @@ use crate::{
 };
 
 /// Context shared by the parts of a session: the time of the call, the settings, and the queue for the driver.
+///
+/// What every message reads or writes comes first, next to each other; see [`Session`](crate::Session).
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Context {
-    pub(crate) settings: Settings,
-    pub(crate) environment: Environment,
-    pub(crate) broker: BrokerHost,
     pub(crate) now: Now,
-    pub(crate) entropy: Entropy,
-    pub(crate) clock: CloudClock,
+    /// [`Settings::raw_messages`].
+    pub(crate) raw_messages: bool,
     pub(crate) outbox: Outbox,
+    pub(crate) clock: CloudClock,
+    pub(crate) settings: Settings,
+    pub(crate) entropy: Entropy,
+    pub(crate) broker: BrokerHost,
+    pub(crate) environment: Environment,
 }
 
 impl Context {
@@ -116,6 +121,7 @@ pub(crate) const HTTP_SLACK: Duration = Duration::from_secs(5);
 pub(crate) fn test_context() -> Context {
     Context {
         settings: Settings::default(),
+        raw_messages: false,
         environment: Environment::mysa(),
         broker: BrokerHost::default(),
         now: Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) },

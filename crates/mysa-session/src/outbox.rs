@@ -14,15 +14,19 @@ use crate::{ConnId, Event, HttpId, Output, Packets};
 /// at most one entry; verdicts and responses are limited where they originate; of all other events the oldest is
 /// dropped and counted.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct Outbox {
-    work: VecDeque<Work>,
+    /// Oldest event. Most events find the queue empty, and need no other memory.
+    first: Option<QueuedEvent>,
+    dropped: u64,
     store: Option<Box<StoreOp>>,
     load: bool,
+    work: VecDeque<Work>,
+    /// Events after the first.
     queue: VecDeque<QueuedEvent>,
     droppable: usize,
     verdicts: usize,
     responses: usize,
-    dropped: u64,
     next_http: u64,
 }
 
@@ -142,12 +146,20 @@ impl Outbox {
 
     /// Queues the marker of a thermostat. The caller marks each thermostat at most once.
     pub(crate) fn device(&mut self, device: DeviceId) {
-        self.queue.push_back(QueuedEvent::Device(device));
+        self.enqueue(QueuedEvent::Device(device));
     }
 
     pub(crate) fn service(&mut self) {
-        if !self.queue.iter().any(|queue| matches!(queue, QueuedEvent::Service)) {
-            self.queue.push_back(QueuedEvent::Service);
+        if !self.first.iter().chain(&self.queue).any(|queued| matches!(queued, QueuedEvent::Service)) {
+            self.enqueue(QueuedEvent::Service);
+        }
+    }
+
+    fn enqueue(&mut self, event: QueuedEvent) {
+        if self.first.is_none() && self.queue.is_empty() {
+            self.first = Some(event);
+        } else {
+            self.queue.push_back(event);
         }
     }
 
@@ -168,20 +180,24 @@ impl Outbox {
             Event::Response { .. } => self.responses += 1,
             _ => {}
         }
-        self.queue.push_back(QueuedEvent::Kept(Box::new(event)));
+        self.enqueue(QueuedEvent::Kept(Box::new(event)));
     }
 
     pub(crate) fn event(&mut self, event: Event, capacity: usize) {
         // Only droppable events count towards the capacity.
-        if self.droppable >= capacity.max(1)
-            && let Some(oldest) = self.queue.iter().position(|queue| matches!(queue, QueuedEvent::Other(_)))
-        {
-            self.queue.remove(oldest);
+        if self.droppable >= capacity.max(1) {
+            let oldest = match self.first.take_if(|first| matches!(first, QueuedEvent::Other(_))) {
+                None => self.queue.iter().position(|queued| matches!(queued, QueuedEvent::Other(_))),
+                Some(_) => None,
+            };
+            if let Some(oldest) = oldest {
+                self.queue.remove(oldest);
+            }
             self.droppable -= 1;
             self.dropped += 1;
         }
         self.droppable += 1;
-        self.queue.push_back(QueuedEvent::Other(Box::new(event)));
+        self.enqueue(QueuedEvent::Other(Box::new(event)));
     }
 
     /// Returns the next work item.
@@ -209,11 +225,14 @@ impl Outbox {
     }
 
     pub(crate) fn next_event(&mut self) -> Option<QueuedEvent> {
-        let queue = self.queue.pop_front()?;
+        let event = match self.first.take() {
+            Some(first) => first,
+            None => self.queue.pop_front()?,
+        };
         if self.queue.is_empty() && self.queue.capacity() > EVENTS_KEPT {
             self.queue.shrink_to(EVENTS_KEPT);
         }
-        match &queue {
+        match &event {
             QueuedEvent::Device(_) | QueuedEvent::Service => {}
             QueuedEvent::Kept(event) => match **event {
                 Event::Verdict { .. } => self.verdicts -= 1,
@@ -222,7 +241,7 @@ impl Outbox {
             },
             QueuedEvent::Other(_) => self.droppable -= 1,
         }
-        Some(queue)
+        Some(event)
     }
 }
 
@@ -239,6 +258,21 @@ mod tests {
         assert_eq!((outbox.take_dropped(), outbox.take_dropped()), (6, 0));
         let Some(QueuedEvent::Other(oldest)) = outbox.next_event() else { panic!("four are left") };
         assert!(matches!(*oldest, Event::ClockOff { ahead_ms: 6 }));
+    }
+
+    #[test]
+    fn events_keep_their_order_and_the_service_has_one_marker() {
+        let mut outbox = Outbox::default();
+        let device = DeviceId::new("a0b1c2d3e4f0").unwrap();
+        outbox.service();
+        outbox.device(device);
+        outbox.service();
+        assert!(matches!(outbox.next_event(), Some(QueuedEvent::Service)));
+        // The queue still has an event, so the next one must not overtake it.
+        outbox.service();
+        assert!(matches!(outbox.next_event(), Some(QueuedEvent::Device(next)) if next == device));
+        assert!(matches!(outbox.next_event(), Some(QueuedEvent::Service)));
+        assert!(outbox.next_event().is_none());
     }
 
     #[test]

@@ -36,23 +36,28 @@ use crate::{
 mod routing;
 
 /// Client of one account. See the [crate's documentation](crate).
+// What every message reads or writes is in the middle, next to each other: in a process of many sessions, each cache line and each
+// page of it has to be fetched from memory.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Session {
-    cx: Context,
     identity: Identity,
     rest: Rest,
     control_plane: ControlPlane,
+    service: ServiceTracker,
     mqtt: ConnectionPool,
     devices: Devices,
+    due: Option<Deadline>,
     commands: CommandBook,
-    service: ServiceTracker,
+    /// `true` if the reason of the service is that no message arrives, which any message disproves.
+    unproven: bool,
     /// `true` for [`Start::Captured`]: the session has no account and never uses REST.
     captured: bool,
     /// `true` once the device list has been read. Always `true` if the session is captured.
     listed: bool,
     ended: bool,
+    cx: Context,
     next_request: u64,
-    due: Option<Deadline>,
 }
 
 /// Error: no challenge waits for an answer.
@@ -87,6 +92,7 @@ impl Session {
         let flow = settings.refresh_flow;
         let lookup = settings.lookup_endpoint && !matches!(start, Start::Captured { .. });
         let cx = Context {
+            raw_messages: settings.raw_messages,
             settings: settings.with_minimums(),
             environment,
             broker: BrokerHost::new(lookup),
@@ -124,6 +130,7 @@ impl Session {
             devices,
             commands: CommandBook::default(),
             service,
+            unproven: false,
             captured,
             listed: captured,
             ended: false,

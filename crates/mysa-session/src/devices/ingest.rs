@@ -43,7 +43,7 @@ impl Devices {
         }
         // A wildcard subscription may deliver messages of thermostats that are not in the list.
         let Some(device) = self.find_mut(id) else { return false };
-        if cx.settings.raw_messages {
+        if cx.raw_messages {
             cx.event(Event::Message { device: id, kind, payload: payload.into() });
         }
         if retained {

@@ -73,7 +73,11 @@ impl Devices {
         let probe_at = mqtt.permission.probe_at();
         let mut due = None;
         for device in self.iter() {
-            let Some(lease_at) = device.lease_at else { continue };
+            // The search for a connection is worth its time only for an earlier request.
+            let Some(lease_at) = device.lease_at.filter(|at| due.is_none_or(|due: Deadline| *at < due.at))
+            else {
+                continue;
+            };
             let Some(connection) = mqtt.connection_for(device.id()).and_then(|at| mqtt.connections.get(at))
             else {
                 continue;

@@ -11,6 +11,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::hash::{Hash as _, Hasher};
 use core::time::Duration;
 
 use mysa_proto::rest::DeviceRecord;
@@ -23,49 +24,51 @@ use crate::Now;
 use crate::now::millis;
 
 /// Thermostat of the account, and everything known about it.
+// First what every message reads or writes, then what every timer reads: each cache line is a miss in a process of many sessions.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Device {
     id: DeviceId,
-    name: Option<Box<str>>,
-    /// Home id, shared by all thermostats of the home.
-    home: Option<Arc<str>>,
-    /// Model by the most reliable evidence.
-    model: Model,
-    /// Model in the thermostat's record.
-    record_model: Model,
-    /// Model evidence from other sources than the record.
-    hardware: Hardware,
-    /// Limits and line voltage in its record.
-    record: Arc<RecordFacts>,
-    pub(crate) state: DeviceState,
     /// Time of the latest sign of life, from any source.
     pub(crate) last_seen: Option<Moment>,
     /// Time at which MQTT last delivered a message of the thermostat that is not retained.
     delivered: Option<Duration>,
-    /// Time at which its subscription was granted. While nothing is delivered, a new grant does not reset it; the time
-    /// without a subscription is added.
-    granted: Option<Duration>,
-    /// Time at which its subscription was lost, until it is granted again.
-    interrupted: Option<Duration>,
-    /// Time of the newest status that REST has shown, by the thermostat's own stamp.
-    polled: Option<Moment>,
+    /// Changes that the application has not fetched yet.
+    pub(crate) notice: PendingNotice,
+    link: Link,
+    pub(crate) contradicts: bool,
+    pub(crate) stale: bool,
     /// `true` if the broker refuses the subscription to its statuses.
     pub(crate) refused: bool,
-    link: Link,
-    /// Time since which a sign of life is expected.
-    pub(crate) expected: Duration,
-    pub(crate) stale: bool,
-    pub(crate) contradicts: bool,
-    /// Fields of undecided commands.
-    pub(crate) pending: Change,
+    /// Model by the most reliable evidence.
+    model: Model,
+    pub(crate) state: DeviceState,
     /// Time of the next request for live reports.
     pub(crate) lease_at: Option<Duration>,
     /// Time until which it reports live.
     pub(crate) lease_until: Duration,
-    /// Changes that the application has not fetched yet.
-    pub(crate) notice: PendingNotice,
+    /// Time at which its subscription was granted. While nothing is delivered, a new grant does not reset it; the time
+    /// without a subscription is added.
+    granted: Option<Duration>,
+    /// Time of the newest status that REST has shown, by the thermostat's own stamp.
+    polled: Option<Moment>,
+    /// Time since which a sign of life is expected.
+    pub(crate) expected: Duration,
+    /// Time at which its subscription was lost, until it is granted again.
+    interrupted: Option<Duration>,
+    /// Model evidence from other sources than the record.
+    hardware: Hardware,
     /// `true` if it was missing from the last device list.
     pub(crate) missing: bool,
+    name: Option<Box<str>>,
+    /// Home id, shared by all thermostats of the home.
+    home: Option<Arc<str>>,
+    /// Model in the thermostat's record.
+    record_model: Model,
+    /// Limits and line voltage in its record.
+    record: Arc<RecordFacts>,
+    /// Fields of undecided commands.
+    pub(crate) pending: Change,
 }
 
 /// Facts of the records in one device list, shared by thermostats with equal facts.
@@ -375,52 +378,95 @@ const FEW: usize = 8;
 
 /// Thermostats of the account, sorted by id.
 #[derive(Debug, Default)]
-pub(crate) struct Devices(Vec<Device>);
+#[repr(C)]
+pub(crate) struct Devices {
+    /// Keys of the first thermostats, so that a search does not read the ids of the others, which are far apart.
+    keys: [u32; FEW],
+    list: Vec<Device>,
+}
+
+/// Hash of an id that is quick to compute.
+#[derive(Debug, Default)]
+struct Key(u64);
+
+impl Key {
+    #[inline]
+    fn of(id: DeviceId) -> u32 {
+        let mut key = Self::default();
+        id.hash(&mut key);
+        (key.0 ^ key.0 >> 32) as u32
+    }
+}
+
+impl Hasher for Key {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        for word in bytes.as_chunks().0 {
+            self.0 = (self.0 ^ u64::from_le_bytes(*word)).rotate_left(13);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 impl Devices {
     /// Returns the index of a thermostat, or the index to insert it at.
     #[inline]
     fn position(&self, id: DeviceId) -> Result<usize, usize> {
         // A linear scan is faster in most homes.
-        if self.0.len() <= FEW
-            && let Some(at) = self.0.iter().position(|device| device.id == id)
-        {
-            return Ok(at);
+        if self.list.len() <= FEW {
+            let key = Key::of(id);
+            let is_it = |(device, other): (&Device, &u32)| *other == key && device.id == id;
+            if let Some(at) = self.list.iter().zip(&self.keys).position(is_it) {
+                return Ok(at);
+            }
         }
-        self.0.binary_search_by(|device| device.id.cmp(&id))
+        self.list.binary_search_by(|device| device.id.cmp(&id))
+    }
+
+    fn update_keys(&mut self) {
+        for (key, device) in self.keys.iter_mut().zip(&self.list) {
+            *key = Key::of(device.id);
+        }
     }
 
     pub(crate) fn find(&self, id: DeviceId) -> Option<&Device> {
-        self.position(id).ok().and_then(|at| self.0.get(at))
+        self.position(id).ok().and_then(|at| self.list.get(at))
     }
 
     pub(crate) fn find_mut(&mut self, id: DeviceId) -> Option<&mut Device> {
-        self.position(id).ok().and_then(|at| self.0.get_mut(at))
+        self.position(id).ok().and_then(|at| self.list.get_mut(at))
     }
 
     /// Adds a thermostat that is not in the list yet.
     pub(crate) fn add(&mut self, device: Device) {
         if let Err(at) = self.position(device.id) {
             // The list rarely changes, and a device is large.
-            self.0.reserve_exact(1);
-            self.0.insert(at, device);
+            self.list.reserve_exact(1);
+            self.list.insert(at, device);
+            self.update_keys();
         }
     }
 
     pub(crate) fn remove(&mut self, id: DeviceId) -> Option<Device> {
-        self.position(id).ok().map(|at| self.0.remove(at))
+        let at = self.position(id).ok()?;
+        let removed = self.list.remove(at);
+        self.update_keys();
+        Some(removed)
     }
 
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Device> + Clone {
-        self.0.iter()
+        self.list.iter()
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Device> {
-        self.0.iter_mut()
+        self.list.iter_mut()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.list.len()
     }
 }
 
@@ -429,5 +475,32 @@ impl Device {
     #[must_use]
     pub fn label(&self) -> String {
         self.name.as_deref().map_or_else(|| alloc::format!("{}", self.id), String::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_thermostat_is_found_while_others_come_and_go() {
+        let id = |number: usize| DeviceId::new(&alloc::format!("a0b1c2d3{number:04x}")).unwrap();
+        let mut devices = Devices::default();
+        // More than a linear search looks at, and not in the order of the ids.
+        let numbers: Vec<usize> = (0..2 * FEW).map(|number| number * 7 % (2 * FEW)).collect();
+        let check = |devices: &Devices, known: &[usize]| {
+            for number in 0..2 * FEW {
+                let found = devices.find(id(number)).map(Device::id);
+                assert_eq!(found, known.contains(&number).then(|| id(number)));
+            }
+        };
+        for (at, &number) in numbers.iter().enumerate() {
+            devices.add(Device::new(id(number), Model::parse(LITE), Duration::ZERO));
+            check(&devices, &numbers[..=at]);
+        }
+        for (at, &number) in numbers.iter().enumerate() {
+            assert_eq!(devices.remove(id(number)).map(|removed| removed.id), Some(id(number)));
+            check(&devices, &numbers[at + 1..]);
+        }
     }
 }

@@ -17,13 +17,23 @@ use crate::now::earlier;
 use crate::outbox::Work;
 use crate::{ConnId, Deadline, Now, Wake};
 
-/// MQTT connection, from dialling to its end.
+/// MQTT connection, from dialling to its end. What every message reads or writes comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Connection {
     pub(crate) id: ConnId,
+    next_packet: u16,
+    /// `true` while the driver holds bytes that the peer does not accept.
+    blocked: bool,
+    /// `true` if its host was looked up, not configured.
+    pub(crate) looked_up: bool,
+    pub(crate) phase: Phase,
+    stream: Stream,
+    last_received: Duration,
+    next_ping: Duration,
+    ping_until: Option<Duration>,
     /// Index of the shard of subscriptions that the connection carries.
     pub(crate) shard: usize,
-    pub(crate) phase: Phase,
     pub(crate) subscriptions: Vec<Subscription>,
     unwanted: Vec<TopicFilter>,
     pub(crate) publishes: Publishes,
@@ -33,15 +43,6 @@ pub(crate) struct Connection {
     pub(crate) leave_at: Option<Duration>,
     /// Earliest time of the next packet; see [`Settings::pace`](crate::Settings::pace).
     pub(crate) next_send: Duration,
-    stream: Stream,
-    next_packet: u16,
-    /// `true` while the driver holds bytes that the peer does not accept.
-    blocked: bool,
-    last_received: Duration,
-    next_ping: Duration,
-    ping_until: Option<Duration>,
-    /// `true` if its host was looked up, not configured.
-    pub(crate) looked_up: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -19,8 +19,8 @@ use crate::{ConnId, Deadline, Dial, Now, Output, Reason, Wake};
 /// All MQTT connections of the account. AWS IoT allows 50 subscriptions per connection, so one connection is enough for
 /// 50 filters, and each further 50 (a shard) get another.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct ConnectionPool {
-    pub(crate) connections: Vec<Connection>,
     shards: Vec<Shard>,
     pub(crate) permission: Permission,
     records: Records,
@@ -42,6 +42,8 @@ pub(crate) struct ConnectionPool {
     pub(crate) lost_at: Option<Duration>,
     /// Connections that have ended and are not reported to the command book yet.
     ended: Vec<Ended>,
+    // The last field is next to the others that every message reads; see `Session`.
+    pub(crate) connections: Vec<Connection>,
 }
 
 #[derive(Debug, Default)]

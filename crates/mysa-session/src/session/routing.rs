@@ -213,6 +213,7 @@ impl Session {
         };
         let needs_states = service.update(cx, &facts);
         let level = service.service.level;
+        self.unproven = matches!(service.service.reason, Reason::NothingDelivered | Reason::NoReports);
         // Within the grace period the level still counts the lost connection as live.
         devices.update_links(cx, level, level <= Level::ReadOnly || mqtt.is_live());
         if needs_states {
@@ -227,10 +228,10 @@ impl Session {
 
     /// Decodes the bytes of a connection and applies the result. Returns `true` if other parts have something to do.
     pub(super) fn receive(&mut self, at: usize, bytes: &[u8]) -> bool {
-        let Self { cx, mqtt, devices, commands, service, .. } = self;
+        let Self { cx, mqtt, devices, commands, unproven, .. } = self;
         let Some(connection) = mqtt.connections.get_mut(at) else { return false };
-        // Any message disproves the reason "nothing is delivered", even one that changes no state.
-        let is_unproven = matches!(service.service.reason, Reason::NothingDelivered | Reason::NoReports);
+        // Even a message that changes no state.
+        let is_unproven = *unproven;
         let mut events = Vec::new();
         let mut decisions = Vec::new();
         let mut work = false;
