@@ -3,16 +3,23 @@
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use mysa_session::Level;
+use mysa_session::{ConnId, Level};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::crowd::{Crowd, status};
+use crate::crowd::{Client, Crowd, status};
 use crate::{MIB, resident};
 
 const THERMOSTATS: usize = 5;
 const THREADS: usize = 2;
 /// Virtual time under load. A request for live reports is renewed within it, and each connection is pinged three times.
 const LOAD: Duration = Duration::from_secs(150);
+/// Virtual time over which the sessions start, evenly. It is the longest interval of a poll, so that polls by REST, too, have
+/// the share of the load that they have in a process that has run for long.
+const AGES: Duration = Duration::from_secs(900);
+/// Time between two rounds of statuses until the load begins: enough for no thermostat to be stale.
+const QUIET_ROUND: usize = 60;
+/// Age at which a session is live.
+const LIVE: usize = 30;
 /// Time between two groups of statuses.
 const STEP: Duration = Duration::from_millis(10);
 const STEPS_PER_SECOND: usize = 100;
@@ -23,7 +30,6 @@ const RESERVE: u64 = 2 << 30;
 /// Result of one thread.
 struct Outcome {
     sessions: usize,
-    start: Duration,
     /// Processor time under load, of which `statuses` take a part.
     load: Duration,
     statuses_time: Duration,
@@ -77,7 +83,6 @@ fn print(outcomes: &[Outcome], grown: usize, took: Duration, whole: Duration) {
         "\n## {sessions} live sessions of {THERMOSTATS} thermostats in one process, {THREADS} threads, every thermostat \
          reports every 5 s\n\n| | |\n| --- | ---: |"
     );
-    println!("| start of a session | {:.0} us |", sum(|one| one.start.as_secs_f64()) * 1e6 / sessions);
     println!("| statuses per virtual second | {:.0} |", statuses / LOAD.as_secs_f64());
     println!("| a status and its event | {:.0} ns |", statuses_time * 1e9 / statuses);
     println!(
@@ -101,20 +106,16 @@ fn print(outcomes: &[Outcome], grown: usize, took: Duration, whole: Duration) {
 /// Returns the outcome, the resident bytes of the process at the end, and the real time of the load.
 fn thread(sessions: usize, all_live: &Barrier) -> (Outcome, usize, Duration) {
     let mut crowd = Crowd::new(THERMOSTATS);
-    let start = spent();
-    crowd.add(sessions, Duration::from_secs(30));
-    let start = spent() - start;
+    start(&mut crowd, sessions);
     check(&crowd);
-    let connections = crowd.connections.clone();
+    let connections = connections(&crowd);
     all_live.wait();
 
     let (began, before, calls) = (Instant::now(), spent(), crowd.calls);
     let (mut statuses, mut events) = (0, 0);
     let (mut statuses_time, mut latest, mut backlog) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
     for second in 0..LOAD.as_secs() {
-        let wall = crowd.now().wall;
-        let packets: Vec<Vec<u8>> =
-            crowd.devices.iter().map(|id| status(*id, wall, second as i64 / THERMOSTATS as i64)).collect();
+        let packets = packets(&crowd, second as usize / THERMOSTATS);
         for step in 0..STEPS_PER_SECOND {
             let step_start = spent();
             crowd.run(STEP);
@@ -134,22 +135,51 @@ fn thread(sessions: usize, all_live: &Barrier) -> (Outcome, usize, Duration) {
     let (load, took) = (spent() - before, began.elapsed());
     assert_eq!(events, statuses, "every status is an event");
     check(&crowd);
-    assert!(crowd.connections == connections, "no session has connected again");
+    assert!(self::connections(&crowd) == connections, "no session has connected again");
     all_live.wait();
     let resident = resident();
     let calls = crowd.calls - calls;
     all_live.wait();
     let bytes = crowd.drop_sessions();
-    let outcome = Outcome { sessions, start, load, statuses_time, statuses, timers: calls, latest, bytes };
+    let outcome = Outcome { sessions, load, statuses_time, statuses, timers: calls, latest, bytes };
     (outcome, resident, took)
+}
+
+/// Starts sessions over the time of [`AGES`].
+fn start(crowd: &mut Crowd, sessions: usize) {
+    let started = |second: usize| (sessions * second / AGES.as_secs() as usize).min(sessions);
+    crowd.clients.reserve_exact(sessions);
+    for second in 0..AGES.as_secs() as usize + LIVE + QUIET_ROUND {
+        while crowd.clients.len() < started(second + 1) {
+            crowd.start();
+        }
+        crowd.run(Duration::from_secs(1));
+        // Not the values of the first round under load, which must be a change.
+        let packets = packets(crowd, 1 + second % 9);
+        for number in (second % QUIET_ROUND..started(second.saturating_sub(LIVE))).step_by(QUIET_ROUND) {
+            for packet in &packets {
+                crowd.deliver(number, packet);
+            }
+        }
+    }
+}
+
+/// Returns a status of each thermostat.
+fn packets(crowd: &Crowd, round: usize) -> Vec<Vec<u8>> {
+    let wall = crowd.now().wall;
+    crowd.devices.iter().map(|id| status(*id, wall, round as i64)).collect()
 }
 
 /// Checks that every session is live and no thermostat is stale.
 fn check(crowd: &Crowd) {
-    for session in &crowd.sessions {
+    for Client { session, .. } in &crowd.clients {
         assert_eq!(session.service().level, Level::Live);
         assert!(session.devices().all(|device| !device.is_stale()));
     }
+}
+
+fn connections(crowd: &Crowd) -> Vec<Option<ConnId>> {
+    crowd.clients.iter().map(|client| client.connection).collect()
 }
 
 /// CPU time of this thread.

@@ -90,7 +90,7 @@ fn crowd() {
     let mut crowd = Crowd::new(5);
     let resident = resident();
     let (came_up, _) = timed(|| crowd.add(SESSIONS, Duration::from_secs(30)));
-    let live = crowd.sessions.iter().filter(|session| session.service().level == Level::Live).count();
+    let live = crowd.clients.iter().filter(|client| client.session.service().level == Level::Live).count();
     assert_eq!(live, SESSIONS, "every session is live");
     crowd.statuses();
     let (elapsed, (statuses, events)) = timed(|| crowd.statuses());
