@@ -11,6 +11,8 @@ use mysa_sim::{AccountSpec, CloudSpec, DeviceSpec, HomeSpec, HttpReply};
 use mysa_testkit::{BrokerBehavior, BrokerConnection, V2Status, publish};
 use mysa_world::{NetSpec, World};
 
+use crate::load::GROUP;
+
 /// Sessions of one account on one virtual clock. The simulated cloud answers each of their HTTP requests once for all
 /// of them; the broker grants everything at once.
 pub(crate) struct Crowd {
@@ -151,7 +153,10 @@ impl Crowd {
             // A timer may set another in the same slot.
             while !self.timers.is_over() {
                 self.timers.take(&mut numbers);
-                for &number in &numbers {
+                for (at, &number) in numbers.iter().enumerate() {
+                    if at % GROUP == 0 {
+                        self.prefetch(numbers[at..].iter().take(GROUP).map(|&number| number as usize));
+                    }
                     let number = number as usize;
                     let client = &mut self.clients[number];
                     // An earlier timer may have replaced this one.
@@ -169,6 +174,15 @@ impl Crowd {
             self.timers.passed += 1;
         }
         self.mono = end;
+    }
+
+    /// Fetches what some sessions need first into the processor's caches.
+    pub(crate) fn prefetch(&self, numbers: impl Iterator<Item = usize>) {
+        for number in numbers {
+            let client = &self.clients[number];
+            black_box(client.connection);
+            client.session.prefetch();
+        }
     }
 
     /// Executes the outputs of a session and answers them at once.

@@ -23,6 +23,8 @@ const LIVE: usize = 30;
 /// Time between two groups of statuses.
 const STEP: Duration = Duration::from_millis(10);
 const STEPS_PER_SECOND: usize = 100;
+/// Number of sessions whose frames are handled together, as a driver reads what several sockets have.
+pub(crate) const GROUP: usize = 16;
 /// Memory of a session with its connection and timers, and what a machine keeps for others.
 const BYTES_EACH: u64 = 13 * 1_024;
 const RESERVE: u64 = 2 << 30;
@@ -121,10 +123,14 @@ fn thread(sessions: usize, all_live: &Barrier) -> (Outcome, usize, Duration) {
             crowd.run(STEP);
             let timers_done = spent();
             // A hundredth of the sessions in each step, each with another of its thermostats every second.
-            for number in (step..sessions).step_by(STEPS_PER_SECOND) {
-                let packet = &packets[(number / STEPS_PER_SECOND + second as usize) % THERMOSTATS];
-                events += crowd.deliver(number, packet);
-                statuses += 1;
+            for group in (step..sessions).step_by(STEPS_PER_SECOND * GROUP) {
+                let group = (group..sessions).step_by(STEPS_PER_SECOND).take(GROUP);
+                crowd.prefetch(group.clone());
+                for number in group {
+                    let packet = &packets[(number / STEPS_PER_SECOND + second as usize) % THERMOSTATS];
+                    events += crowd.deliver(number, packet);
+                    statuses += 1;
+                }
             }
             let done = spent();
             statuses_time += done - timers_done;

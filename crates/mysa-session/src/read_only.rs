@@ -124,4 +124,9 @@ impl ReadOnlySession {
     pub fn poll_timeout(&self) -> Option<Deadline> {
         self.0.poll_timeout()
     }
+
+    /// See [`Session::prefetch`].
+    pub fn prefetch(&self) {
+        self.0.prefetch();
+    }
 }

@@ -1,6 +1,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::hint::black_box;
 use core::time::Duration;
 
 use mysa_cognito::{RefusalKind, Secret, StoredSession};
@@ -238,6 +239,24 @@ impl Session {
         if self.receive(at, bytes) || self.due.is_some_and(|due| due.at <= self.cx.mono()) {
             self.step();
         }
+    }
+
+    /// Reads the memory that most calls need first, so that the processor fetches it into its caches. It has no other effect.
+    ///
+    /// For drivers of very many sessions, in which hardly anything of a session is in a cache when its turn comes: called for each
+    /// of a group of about 16 sessions before their frames and timers are handled, it lets some of the waits for memory
+    /// overlap. With fewer than thousands of sessions it is of no use.
+    pub fn prefetch(&self) {
+        // The reads depend on nothing but the session and its two lists, so the processor does not wait between them.
+        black_box((
+            self.due,
+            self.commands.is_empty(),
+            self.cx.now,
+            self.cx.outbox.has_work(),
+            self.cx.clock.ahead_ms(),
+            self.devices.iter().next().map(|first| first.last_seen),
+            self.mqtt.connections.first().map(|first| (first.id, first.last_received())),
+        ));
     }
 
     /// Reports that a WebSocket is closed, by either side.
