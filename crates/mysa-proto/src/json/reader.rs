@@ -331,23 +331,32 @@ impl<'a> Reader<'a> {
                 self.rest = behind;
                 Ok(JsonStr::from_raw(raw, false))
             }
-            _ => self.escaped_string().map(|raw| JsonStr::from_raw(raw, true)),
+            _ => self.escaped_string(inside, length, ascii).map(|raw| JsonStr::from_raw(raw, true)),
         }
     }
 
-    /// Slow path: reads a string that has escapes, has no end, or is not UTF-8. Returns the text between the quotes.
+    /// Slow path: reads a string that has escapes, has no end, or is not UTF-8, from its first character that is not plain.
+    /// Returns the text between the quotes.
     #[inline(never)]
-    fn escaped_string(&mut self) -> Result<&'a [u8], Stop> {
-        self.step(1);
-        let start = self.at();
+    fn escaped_string(
+        &mut self,
+        inside: &'a [u8],
+        mut length: usize,
+        mut ascii: bool,
+    ) -> Result<&'a [u8], Stop> {
         loop {
-            self.step(plain_length(self.rest).0);
-            match *self.rest {
+            match inside.get(length..) {
                 // The character after a backslash, such as a quote, never ends the string.
-                [b'\\', _, ref behind @ ..] => self.rest = behind,
-                [b'"', ref behind @ ..] => {
-                    let raw = self.text.get(start..self.at()).unwrap_or_default();
-                    if !is_utf8(raw) {
+                Some([b'\\', escaped, behind @ ..]) => {
+                    work::count(2);
+                    let (plain, plain_ascii) = plain_length(behind);
+                    ascii = ascii && plain_ascii && escaped.is_ascii();
+                    length += 2 + plain;
+                }
+                Some([b'"', behind @ ..]) => {
+                    let raw = inside.get(..length).unwrap_or_default();
+                    if !ascii && !is_utf8(raw) {
+                        self.rest = inside.get(length..).unwrap_or_default();
                         return Err(self.unexpected("UTF-8"));
                     }
                     self.rest = behind;
