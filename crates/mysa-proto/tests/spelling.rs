@@ -9,21 +9,51 @@ use vectors::{cases, payload};
 
 #[test]
 fn every_message_says_the_same_in_every_spelling() {
+    use Order::{Own, Reversed, Shuffled, Sorted};
     for case in cases(include_str!("data/messages.json")) {
         let topic = Topic::parse(case["topic"].as_str().unwrap().as_bytes()).unwrap();
         let own = String::from_utf8(payload(&case)).unwrap();
         let json = RawJson::new(own.trim_end_matches('\0')).unwrap();
         let expected = said(topic.kind, &own);
-        for reversed in [false, true] {
-            // The text of a raw value is part of what is said.
-            if reversed && expected.contains("RawJson") {
-                continue;
+        // The text of a raw value is part of what is said.
+        let raw = ["RawJson", "Changeset"].iter().any(|raw| expected.contains(raw));
+        let shuffled = (1..=12).map(Shuffled);
+        for order in [Own, Sorted, Reversed].into_iter().chain(shuffled).take(if raw { 1 } else { 15 }) {
+            for blanks in BLANKS {
+                for escapes in [0, 1, 2, 3] {
+                    if raw && escapes > 0 {
+                        continue;
+                    }
+                    let mut text = String::new();
+                    let mut dice = Dice(match order {
+                        Shuffled(seed) => seed,
+                        _ => 1_000,
+                    });
+                    spell(json, order, blanks, escapes, &mut dice, &mut text);
+                    let spelling = format!("{order:?}, blanks {blanks:?}, escapes {escapes}");
+                    assert_eq!(said(topic.kind, &text), expected, "{}, {spelling}: {text}", case["name"]);
+                }
             }
-            for (blank, escapes) in [("", 0), (" ", 0), ("\r\n\t", 0), ("", 1), ("", 2), (" ", 3)] {
-                let mut text = String::new();
-                spell(json, reversed, blank, escapes, &mut text);
-                assert_eq!(said(topic.kind, &text), expected, "{}: {text}", case["name"]);
+        }
+    }
+}
+
+/// Every prefix is rejected, and its envelope is read as far as it goes, in any spelling.
+#[test]
+fn a_message_that_is_cut_is_salvaged_in_every_spelling() {
+    let own = r#"{"ver":"1.0","src":{"type":1,"ref":"a0b1c2d3e4f5"},"time":1767323045,"msg":44,"id":7,"resp_id":8,"body":{"state":{"sp":21.5},"success":1}}"#;
+    let json = RawJson::new(own).unwrap();
+    for blanks in BLANKS {
+        for escapes in [0, 1] {
+            let mut text = String::new();
+            spell(json, Order::Own, blanks, escapes, &mut Dice(1), &mut text);
+            for cut in 1..text.len() {
+                assert!(Message::decode(TopicKind::Out, &text.as_bytes()[..cut]).is_err(), "{text} at {cut}");
             }
+            let body = text.rfind("success").unwrap_or(text.len() - 8);
+            let envelope = Message::salvage(TopicKind::Out, &text.as_bytes()[..body]).unwrap();
+            let whole = Message::decode(TopicKind::Out, text.as_bytes()).unwrap();
+            assert_eq!(format!("{envelope:?}"), format!("{:?}", whole.envelope), "{text} at {body}");
         }
     }
 }
@@ -51,34 +81,93 @@ fn said(topic: TopicKind, text: &str) -> String {
     let mut unknown: Vec<_> = message.unknown_fields().map(|(key, _)| key.to_string()).collect();
     unknown.sort();
     let said = format!("{:?} {:?} {unknown:?}", message.envelope, message.body);
-    said.replace([' ', '\t'], "").replace("\\r\\n", "").replace("\\t", "")
+    said.replace([' ', '\t'], "").replace("\\r", "").replace("\\n", "").replace("\\t", "")
 }
 
-/// Writes a value with its members in reverse, with blanks, and with every `escapes`th key escaped.
-fn spell(json: RawJson<'_>, reversed: bool, blank: &str, escapes: usize, out: &mut String) {
+/// White space in places that are drawn among these; an empty text is none.
+const BLANKS: [Blanks; 7] = [
+    Blanks { before_key: &[""], before_value: &[""], elsewhere: &[""] },
+    Blanks { before_key: &[" "], before_value: &[" "], elsewhere: &[""] },
+    Blanks { before_key: &["\n    "], before_value: &[" "], elsewhere: &[""] },
+    Blanks { before_key: &["\r\n\t\t"], before_value: &["\t"], elsewhere: &[""] },
+    Blanks { before_key: &[""], before_value: &[" "], elsewhere: &["\n"] },
+    Blanks { before_key: &["", " "], before_value: &["", " "], elsewhere: &["", "", "", " "] },
+    Blanks {
+        before_key: &["", " ", "\n", "\t", "     ", "\n\n        "],
+        before_value: &["", " ", "  ", "\r", "\n  \t"],
+        elsewhere: &["", " ", "\t", "\r\n", "\n    "],
+    },
+];
+
+#[derive(Clone, Copy, Debug)]
+struct Blanks {
+    before_key: &'static [&'static str],
+    before_value: &'static [&'static str],
+    elsewhere: &'static [&'static str],
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Order {
+    Own,
+    Sorted,
+    Reversed,
+    Shuffled(u64),
+}
+
+/// Random numbers (SplitMix64).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        ((mixed ^ mixed >> 27) >> 32) as usize % limit
+    }
+
+    fn draw(&mut self, texts: &'static [&'static str]) -> &'static str {
+        texts[self.below(texts.len())]
+    }
+}
+
+/// Writes a value with the members of its objects in this order, with blanks, and with every `escapes`th key escaped.
+fn spell(json: RawJson<'_>, order: Order, blanks: Blanks, escapes: usize, dice: &mut Dice, out: &mut String) {
     if !matches!(json.value(), Json::Object(_)) {
         out.push_str(json.as_str());
         return;
     }
     let mut members: Vec<_> = json.members().collect();
-    if reversed {
-        members.reverse();
+    match order {
+        Order::Own => {}
+        Order::Sorted => members.sort_by_key(|(key, _)| key.as_raw()),
+        Order::Reversed => members.reverse(),
+        Order::Shuffled(_) => {
+            for at in (1..members.len()).rev() {
+                members.swap(at, dice.below(at + 1));
+            }
+        }
     }
     out.push('{');
     for (at, (key, value)) in members.into_iter().enumerate() {
-        let separator = if at == 0 { "" } else { "," };
-        // Unusual white space is left to the slow path.
-        let before_colon = if blank.len() > 1 { blank } else { "" };
+        if at > 0 {
+            out.push(',');
+        }
         let escaped = escapes != 0 && (at + 1) % escapes == 0;
-        let key = match key.as_raw().chars().next() {
-            Some(first) if escaped && first.is_ascii_alphanumeric() => {
-                format!("\\u{:04X}{}", u32::from(first), &key.as_raw()[1..])
-            }
-            _ => key.as_raw().to_owned(),
-        };
-        out.push_str(&format!("{separator}{blank}\"{key}\"{before_colon}:{blank}"));
-        spell(value, reversed, blank, escapes, out);
+        let key = if escaped { escape(key.as_raw(), dice) } else { key.as_raw().to_owned() };
+        let (before_key, before_colon) = (dice.draw(blanks.before_key), dice.draw(blanks.elsewhere));
+        out.push_str(&format!("{before_key}\"{key}\"{before_colon}:{}", dice.draw(blanks.before_value)));
+        spell(value, order, blanks, escapes, dice, out);
+        out.push_str(dice.draw(blanks.elsewhere));
     }
-    out.push_str(blank);
+    out.push_str(dice.draw(blanks.elsewhere));
     out.push('}');
+}
+
+/// Writes one character of a key as an escape.
+fn escape(key: &str, dice: &mut Dice) -> String {
+    let Some(at) = key.is_ascii().then(|| dice.below(key.len().max(1))).filter(|&at| at < key.len()) else {
+        return key.to_owned();
+    };
+    let number = u32::from(key.as_bytes()[at]);
+    let escape = if dice.below(2) == 0 { format!("\\u{number:04X}") } else { format!("\\u{number:04x}") };
+    format!("{}{escape}{}", &key[..at], &key[at + 1..])
 }

@@ -8,21 +8,46 @@ use crate::{Amperes, Celsius, DutyCycle, JsonNumber, JsonStr, MessageId, Relativ
 
 pub(crate) type Read<T> = Result<Option<T>, Stop>;
 
-/// Struct whose fields are read from the members of an object.
-pub(crate) trait ReadFields<'a>: Default {
-    /// Keys that [`ReadFields::field`] knows.
-    const KEYS: &'static [&'static str];
+/// What members of an object are read into, by their keys.
+pub(crate) trait ReadMembers<'a> {
+    /// Reads the member whose key was read before as `known`, or else is next. Returns `false` and consumes nothing if the
+    /// key is unknown or, while it is next, not in its usual form. The last value of a repeated key wins.
+    fn by_key(&mut self, known: Option<Key>, reader: &mut Reader<'a>) -> Result<bool, Stop>;
 
-    /// Reads the value of `key`. Returns `false` and consumes nothing if the key is unknown. The last value of a
-    /// repeated key wins.
-    fn field(&mut self, key: Key, reader: &mut Reader<'a>) -> Result<bool, Stop>;
+    /// Reads members in any order, with any white space, up to the end of their object. `before_key` tells whether a key is
+    /// next.
+    #[inline(always)]
+    fn any_order(&mut self, mut before_key: bool, reader: &mut Reader<'a>) -> Result<(), Stop> {
+        if before_key {
+            reader.peek();
+        }
+        while before_key || reader.next_key()? {
+            let mut known = None;
+            while !self.by_key(known, reader)? {
+                if known.is_some() {
+                    reader.skip_value()?;
+                    break;
+                }
+                known = Some(reader.any_key()?);
+            }
+            before_key = reader.comma::<true>();
+        }
+        Ok(())
+    }
+}
+
+/// Struct whose fields are read from the members of an object.
+pub(crate) trait ReadFields<'a>: ReadMembers<'a> + Default {
+    /// Keys that [`ReadMembers::by_key`] knows.
+    const KEYS: &'static [&'static str];
 
     /// Fast path: reads members while they are in the order of [`ReadFields::KEYS`]; any of them may be missing. Begins
     /// before a key. Returns `true` if it ends before a key, and `false` if it ends behind a value that no comma follows.
     ///
-    /// A device always writes the keys of a message in the same order, so one comparison identifies each key.
+    /// A device always writes the keys of a message in the same order, so one comparison identifies each key. Without
+    /// `BLANKS`, white space ends it too: devices write none.
     #[inline(always)]
-    fn in_order(&mut self, _reader: &mut Reader<'a>) -> Result<bool, Stop> {
+    fn in_order<const BLANKS: bool>(&mut self, _reader: &mut Reader<'a>) -> Result<bool, Stop> {
         Ok(true)
     }
 
@@ -41,24 +66,35 @@ pub(crate) trait ReadFields<'a>: Default {
             Some(false) => return Ok(()),
             Some(true) => {}
         }
-        let before_key = self.in_order(reader)?;
+        let before_key = self.in_order::<false>(reader)?;
         if !before_key && reader.consume(b'}') { Ok(()) } else { self.fill_rest(before_key, reader) }
     }
 
-    /// Reads the members from the first that is not in its usual place. In another order, most keys are found by going
-    /// through the usual order again: a comparison with each key costs less than a look at an unknown one.
+    /// Like [`ReadFields::fill`], if a message has `BLANKS` probably for an object with white space.
+    #[inline(always)]
+    fn fill_as<const BLANKS: bool>(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
+        if BLANKS { self.fill_with_blanks(reader) } else { self.fill(reader) }
+    }
+
+    /// Like [`ReadFields::fill`], for an object with white space.
+    #[inline(always)]
+    fn fill_with_blanks(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
+        match reader.open_object() {
+            None => reader.skip_value().map(drop),
+            Some(false) => Ok(()),
+            Some(true) => self.fill_rest(true, reader),
+        }
+    }
+
+    /// Reads the members from the first that is not in its usual place or not in its usual form.
     // A function of its own, so that the fast path stays small.
     #[inline(never)]
     fn fill_rest(&mut self, mut before_key: bool, reader: &mut Reader<'a>) -> Result<(), Stop> {
-        while before_key || reader.next_key()? {
-            let left = reader.left();
-            before_key = self.in_order(reader)?;
-            if reader.left() == left {
-                reader.member(|reader, key| self.field(key, reader))?;
-                before_key = reader.comma();
-            }
+        if before_key {
+            reader.peek();
+            before_key = self.in_order::<true>(reader)?;
         }
-        Ok(())
+        self.any_order(before_key, reader)
     }
 }
 
@@ -75,31 +111,29 @@ macro_rules! fields {
         #[derive(Clone, Copy, Debug, Default, PartialEq)]
         $vis struct $name $(<$gen>)? { $( $(#[$doc])* $fvis $field: Option<$ty>, )* }
 
+        impl<$lt> $crate::json::field::ReadMembers<$lt> for $name $(<$gen>)? {
+            #[inline(always)]
+            fn by_key(
+                &mut self,
+                known: Option<$crate::json::key::Key>,
+                reader: &mut $crate::json::reader::Reader<$lt>,
+            ) -> Result<bool, $crate::json::reader::Stop> {
+                $crate::json::field::by_key! {
+                    reader, known; $($field: $($key)|+ => self.$field = $read(reader)?;)*
+                }
+            }
+        }
+
         impl<$lt> $crate::json::field::ReadFields<$lt> for $name $(<$gen>)? {
             const KEYS: &'static [&'static str] = &[$($($key),+),*];
 
-            #[inline]
-            fn field(
-                &mut self,
-                key: $crate::json::key::Key,
-                reader: &mut $crate::json::reader::Reader<$lt>,
-            ) -> Result<bool, $crate::json::reader::Stop> {
-                $(
-                    if $( key == const { $crate::json::key::Key::new($key) } )||+ {
-                        self.$field = $read(reader)?;
-                        return Ok(true);
-                    }
-                )*
-                Ok(false)
-            }
-
             #[inline(always)]
-            fn in_order(
+            fn in_order<const BLANKS: bool>(
                 &mut self,
                 reader: &mut $crate::json::reader::Reader<$lt>,
             ) -> Result<bool, $crate::json::reader::Stop> {
                 let mut before_key = true;
-                $crate::json::field::members! { reader, before_key; $($($key => self.$field = $read(reader)?;)+)* }
+                $crate::json::field::members! { reader, before_key, BLANKS; $($($key => self.$field = $read(reader)?;)+)* }
                 Ok(before_key)
             }
         }
@@ -107,16 +141,57 @@ macro_rules! fields {
 }
 pub(crate) use fields;
 
-/// Reads members that come in this order; each may be missing. `before_key` tells whether a key is next.
+/// Body of [`ReadFields::in_order`]: reads members that come in this order; each may be missing.
 macro_rules! members {
-    ($reader:ident, $before_key:ident; $($key:literal => $read:expr;)*) => {$(
-        if $before_key && $reader.consume_key($crate::json::field::quoted!($key)) {
+    ($reader:ident, $before_key:ident, $blanks:ident; $($key:literal => $read:expr;)*) => {$(
+        if $before_key && $reader.consume_key::<$blanks, _>($crate::json::field::quoted!($key)) {
             $read;
-            $before_key = $reader.comma();
+            $before_key = $reader.comma::<$blanks>();
         }
     )*};
 }
 pub(crate) use members;
+
+/// Body of [`ReadMembers::by_key`]: looks the next key up by its first three bytes in a table, which is made at compile time,
+/// and compares it with the key found there. Each key has a name, which need not be its own.
+///
+/// The processor predicts the jump to the right comparison from the members before, so the order of the members costs
+/// little as long as senders keep to it.
+macro_rules! by_key {
+    ($reader:ident, $known:ident; $($name:ident: $($key:literal)|+ => $read:expr;)*) => {{
+        #[allow(non_camel_case_types, reason = "the names of fields")]
+        #[derive(Clone, Copy)]
+        enum Name { $($name,)* Nothing }
+        const NAMES: &[($crate::json::key::Key, Name)] =
+            &[$($(($crate::json::key::Key::new($key), Name::$name)),+),*];
+        const SLOTS: usize = $crate::json::key::slots(NAMES.len());
+        // The first of two keys that share a slot is found there, the other one as `known`.
+        const TABLE: [Name; SLOTS] = {
+            let mut table = [Name::Nothing; SLOTS];
+            let mut left = NAMES.len();
+            while left > 0 {
+                left -= 1;
+                table[NAMES[left].0.slot::<SLOTS>()] = NAMES[left].1;
+            }
+            table
+        };
+        let name = match $known {
+            None => $reader.slot::<SLOTS>().map(|slot| TABLE[slot]),
+            Some(known) => NAMES.iter().find(|(key, _)| *key == known).map(|(_, name)| *name),
+        };
+        match name.unwrap_or(Name::Nothing) {
+            $(Name::$name => {
+                let found = $known.is_some() $(|| $reader.consume_key::<true, _>($crate::json::field::quoted!($key)))+;
+                if found {
+                    $read;
+                }
+                Ok(found)
+            })*
+            Name::Nothing => Ok(false),
+        }
+    }};
+}
+pub(crate) use by_key;
 
 /// Key in its usual form: in quotes, followed by a colon.
 macro_rules! quoted {
@@ -158,6 +233,7 @@ pub(crate) fn quantity(reader: &mut Reader<'_>) -> Read<f64> {
 
 #[inline(never)]
 fn unusual_quantity(reader: &mut Reader<'_>) -> Read<f64> {
+    reader.peek();
     match reader.plain_number(PlainNumber::to_f64) {
         Some(value) => Ok(known(value)),
         None => parse_slow(reader, |number| number.to_f64().and_then(known)),
@@ -181,6 +257,7 @@ pub(crate) fn celsius(reader: &mut Reader<'_>) -> Read<Celsius> {
 
 #[inline(never)]
 fn unusual_celsius(reader: &mut Reader<'_>) -> Read<Celsius> {
+    reader.peek();
     match reader.plain_number(PlainNumber::to_hundredths) {
         Some(-100) => Ok(None),
         Some(hundredths @ -6_000..=13_000) => Ok(Some(Celsius::from_hundredths(hundredths))),
@@ -222,6 +299,7 @@ pub(crate) fn integer(reader: &mut Reader<'_>) -> Read<i64> {
 
 #[inline(never)]
 fn large_integer(reader: &mut Reader<'_>) -> Read<i64> {
+    reader.peek();
     match reader.plain_whole() {
         Some(value) => Ok(i64::try_from(value).ok()),
         None => parse_slow(reader, |number| number.to_i64().filter(|&value| value != -1)),
@@ -287,6 +365,7 @@ pub(crate) fn time(reader: &mut Reader<'_>) -> Read<UnixTime> {
 
 #[inline(never)]
 fn unusual_time(reader: &mut Reader<'_>) -> Read<UnixTime> {
+    reader.peek();
     match reader.plain_whole() {
         Some(value) => Ok(i64::try_from(value).ok().and_then(UnixTime::from_wire)),
         None => parse_slow(reader, |number| number.to_i64_floor().and_then(UnixTime::from_wire)),
@@ -312,18 +391,18 @@ pub(crate) fn text<'a>(reader: &mut Reader<'a>) -> Read<JsonStr<'a>> {
 /// Nested object. `None` for any other value.
 pub(crate) fn nested<'a, T: ReadFields<'a>>(reader: &mut Reader<'a>) -> Read<T> {
     let mut found = None;
-    nested_into(&mut found, reader)?;
+    nested_into::<false, _>(&mut found, reader)?;
     Ok(found)
 }
 
 /// Like [`nested`], into its place: a copy right after the stores stalls the processor.
-pub(crate) fn nested_into<'a, T: ReadFields<'a>>(
+pub(crate) fn nested_into<'a, const BLANKS: bool, T: ReadFields<'a>>(
     found: &mut Option<T>,
     reader: &mut Reader<'a>,
 ) -> Result<(), Stop> {
     *found = None;
     if reader.peek() == Some(b'{') {
-        return found.insert(T::default()).fill(reader);
+        return found.insert(T::default()).fill_as::<BLANKS>(reader);
     }
     reader.skip_value().map(drop)
 }

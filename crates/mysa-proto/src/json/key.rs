@@ -1,6 +1,6 @@
 //! Keys of members, compared in registers.
 
-use crate::json::reader::zeros;
+use crate::json::reader::{HIGH, zeros};
 use crate::json::work;
 
 /// Key of a member: its bytes and the quote that ends it, so that a short key is one word.
@@ -53,17 +53,18 @@ impl Key {
         Self::of(key.get(..length).unwrap_or_default())
     }
 
-    /// Like [`Key::read`], for a key with escapes, which are resolved as [`Key::of_escaped`] does. `None` if the key is long
-    /// or has another escape than that of an ASCII character.
-    #[inline(never)]
-    pub(crate) fn read_escaped<'a>(mut text: &'a [u8], whole: &[u8]) -> Option<(Self, &'a [u8])> {
+    /// Reads a key behind its first quote and returns the text behind its last one. Escapes are resolved as
+    /// [`Key::of_escaped`] does. `None` if the key is long, contains anything but ASCII, or is not well-formed. `whole` is a
+    /// text that ends where `text` ends.
+    #[inline(always)]
+    pub(crate) fn read<'a>(mut text: &'a [u8], whole: &[u8]) -> Option<(Self, &'a [u8])> {
         let (mut key, mut bits) = (0_u128, 0);
         loop {
             work::count(8);
             let [word, _] = sixteen(text, whole)?;
             let stops = zeros(word ^ QUOTES) | zeros(word ^ BACKSLASHES);
             if stops == 0 {
-                if bits > 64 {
+                if bits > 64 || word & HIGH != 0 {
                     return None;
                 }
                 key |= u128::from(word) << bits;
@@ -81,22 +82,16 @@ impl Key {
                 [b'\\', character, behind @ ..] => (*character, behind, false),
                 _ => return None,
             };
-            if bits + plain + 8 > 128 || !character.is_ascii() {
+            let piece = word & !(u64::MAX << plain) | u64::from(character) << plain;
+            if bits + plain + 8 > 128 || piece & HIGH != 0 {
                 return None;
             }
-            let piece = word & !(u64::MAX << plain) | u64::from(character) << plain;
             key |= u128::from(piece) << bits;
             (bits, text) = (bits + plain + 8, behind);
             if last {
                 return Some((Self { first: key as u64, second: (key >> 64) as u64 }, text));
             }
         }
-    }
-
-    /// True if the key contains a backslash.
-    #[inline(always)]
-    pub(crate) const fn has_escape(self) -> bool {
-        zeros(self.first ^ BACKSLASHES) | zeros(self.second ^ BACKSLASHES) != 0
     }
 
     const fn pack(key: &[u8]) -> Self {
@@ -110,26 +105,27 @@ impl Key {
         Self { first: words[0], second: words[1] }
     }
 
-    /// Reads a key up to the first quote and returns the text after it. `None` if the key is long. `whole` is a text that
-    /// ends where `text` ends.
-    ///
-    /// If the key is equal to a known one, it is well-formed. Otherwise it may have escapes or be invalid.
+    /// Slot of this key in a table of `SLOTS` slots.
     #[inline(always)]
-    pub(crate) fn read<'a>(text: &'a [u8], whole: &[u8]) -> Option<(Self, &'a [u8])> {
-        work::count(16);
-        let [first, second] = sixteen(text, whole)?;
-        let quote = zeros(first ^ QUOTES);
-        if quote != 0 {
-            let key = Self { first: first & through(quote), second: 0 };
-            return Some((key, text.get(1 + quote.trailing_zeros() as usize / 8..)?));
-        }
-        let quote = zeros(second ^ QUOTES);
-        if quote == 0 {
-            return None;
-        }
-        let key = Self { first, second: second & through(quote) };
-        Some((key, text.get(9 + quote.trailing_zeros() as usize / 8..)?))
+    pub(crate) const fn slot<const SLOTS: usize>(self) -> usize {
+        let [one, two, three, ..] = self.first.to_le_bytes();
+        // In a text, a colon follows the quote of a key of one character.
+        slot_of::<SLOTS>([one, two, if three == 0 { b':' } else { three }])
     }
+}
+
+/// Number of slots in a table for so many keys.
+pub(crate) const fn slots(keys: usize) -> usize {
+    (4 * keys).next_power_of_two()
+}
+
+/// Slot of a key that begins with these bytes, in a table of `SLOTS` slots. A key of one character is followed by its quote and
+/// a colon.
+#[inline(always)]
+pub(crate) const fn slot_of<const SLOTS: usize>([one, two, three]: [u8; 3]) -> usize {
+    // The highest bits of a product depend on all bytes. With this number, keys share a slot only if they begin alike.
+    let product = u32::from_le_bytes([one, two, three, 0]).wrapping_mul(0xD87A_BBFF);
+    (product >> (u32::BITS - SLOTS.trailing_zeros())) as usize
 }
 
 const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
@@ -164,12 +160,6 @@ fn ascii(digits: [u8; 4]) -> Option<u8> {
         number = number << 4 | char::from(digit).to_digit(16)?;
     }
     u8::try_from(number).ok().filter(u8::is_ascii)
-}
-
-/// Mask of the bytes up to the lowest one that is marked by its highest bit.
-#[inline(always)]
-const fn through(mark: u64) -> u64 {
-    mark ^ mark.wrapping_sub(1)
 }
 
 #[cfg(test)]
@@ -213,7 +203,7 @@ mod tests {
             }
             let whole = format!("{{\"a\":\"0123456789\",\"{raw}\"{behind}");
             let text = &whole[whole.len() - behind.len() - 1 - raw.len()..];
-            let read = Key::read_escaped(text.as_bytes(), whole.as_bytes());
+            let read = Key::read(text.as_bytes(), whole.as_bytes());
             let expected = (key.len() < 16).then(|| (Key::of(key.as_bytes()), behind.as_bytes()));
             prop_assert_eq!(read, expected, "{}", whole);
         }
@@ -224,10 +214,10 @@ mod tests {
         for raw in ["m\\nsg", "m\\u0173g", "m\\u00e9", "m\\u00", "m\\", "m\\u0g00", "\\u00g0"] {
             let whole = format!("{{\"abcdefghijklmnop\":1,\"{raw}\":1}}");
             let text = &whole.as_bytes()[23..];
-            assert_eq!(Key::read_escaped(text, whole.as_bytes()), None, "{raw}");
+            assert_eq!(Key::read(text, whole.as_bytes()), None, "{raw}");
         }
         let whole = br#"{"abcdefghijklmnop":1,"msg\"":40}"#;
-        let read = Key::read_escaped(&whole[23..], whole);
+        let read = Key::read(&whole[23..], whole);
         assert!(read.is_some_and(|(key, _)| key != Key::new("msg")), "an escaped quote does not end a key");
     }
 

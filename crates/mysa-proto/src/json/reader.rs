@@ -1,5 +1,5 @@
 use crate::json::MAX_DEPTH;
-use crate::json::key::Key;
+use crate::json::key::{Key, slot_of};
 use crate::json::plain_number::PlainNumber;
 use crate::json::string::is_utf8;
 use crate::json::work;
@@ -118,24 +118,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Walks an object. `each` reads the value of its key, or returns `false` and consumes nothing. A value that is not an
-    /// object is skipped.
-    #[inline]
-    pub(crate) fn object(
-        &mut self,
-        mut each: impl FnMut(&mut Self, Key) -> Result<bool, Stop>,
-    ) -> Result<(), Stop> {
-        match self.open_object() {
-            None => return self.skip_value().map(drop),
-            Some(false) => return Ok(()),
-            Some(true) => self.member(&mut each)?,
-        }
-        while self.next_key()? {
-            self.member(&mut each)?;
-        }
-        Ok(())
-    }
-
     /// Consumes the opening bracket of an object and the white space behind it, and the closing bracket if the object is empty.
     /// Returns `true` if a key must follow, and `None`, consuming nothing but white space, if the value is not an object.
     #[inline(always)]
@@ -159,7 +141,8 @@ impl<'a> Reader<'a> {
         Some(more)
     }
 
-    /// Consumes the comma or closing bracket behind the value of a member. Returns `true` if a key must follow.
+    /// Consumes the comma and the white space behind it, or the closing bracket, behind the value of a member. Returns `true`
+    /// if a key must follow.
     #[inline(always)]
     pub(crate) fn next_key(&mut self) -> Result<bool, Stop> {
         let more = match self.peek() {
@@ -168,35 +151,50 @@ impl<'a> Reader<'a> {
             _ => return Err(self.unexpected("',' or '}'")),
         };
         self.step(1);
+        if more {
+            self.peek();
+        }
         Ok(more)
     }
 
-    /// Fast path: consumes a comma and the white space behind it, if the comma is next.
+    /// Fast path: consumes a comma, and with `BLANKS` the white space behind it, if the comma is next.
     #[inline(always)]
-    pub(crate) fn comma(&mut self) -> bool {
-        work::count(1);
-        let [b',', rest @ ..] = self.rest else { return false };
-        self.rest = if let [b'"', ..] = rest { rest } else { skip_blanks(rest) };
-        true
+    pub(crate) fn comma<const BLANKS: bool>(&mut self) -> bool {
+        let comma = self.consume(b',');
+        if BLANKS && comma {
+            self.skip_few_blanks();
+        }
+        comma
     }
 
-    /// Fast path: consumes `key`, given with its quotes and colon, and the white space behind it, if these bytes follow.
-    /// [`Reader::member`] reads every key.
+    /// Fast path: consumes `key`, given with its quotes and colon, and with `BLANKS` the white space behind it, if these
+    /// bytes follow.
     #[inline(always)]
-    pub(crate) fn consume_key<const N: usize>(&mut self, key: &[u8; N]) -> bool {
-        work::count(1);
-        let rest = match self.rest.split_first_chunk() {
-            Some((next, rest)) if same(next, key) => rest,
-            _ => return false,
-        };
-        self.rest = if let [..=b' ', ..] = rest { skip_blanks(rest) } else { rest };
-        true
+    pub(crate) fn consume_key<const BLANKS: bool, const N: usize>(&mut self, key: &[u8; N]) -> bool {
+        let found = self.consume_text(key);
+        if BLANKS && found {
+            self.skip_few_blanks();
+        }
+        found
     }
 
-    /// Number of bytes not read yet.
     #[inline(always)]
-    pub(crate) const fn left(&self) -> usize {
-        self.rest.len()
+    fn skip_few_blanks(&mut self) {
+        let mut rest = self.rest;
+        if let [b' ', behind @ ..] = rest {
+            rest = behind;
+        }
+        if let [..=b' ', ..] = rest {
+            rest = skip_blanks(rest);
+        }
+        self.rest = rest;
+    }
+
+    /// Slot of the key that is next, in a table of [`Key::slot`]. `None` if too little text follows.
+    #[inline(always)]
+    pub(crate) fn slot<const SLOTS: usize>(&self) -> Option<usize> {
+        let [_, one, two, three] = *self.rest.first_chunk()?;
+        Some(slot_of::<SLOTS>([one, two, three]))
     }
 
     /// Consumes `text` if exactly this text is next.
@@ -210,66 +208,28 @@ impl<'a> Reader<'a> {
         true
     }
 
-    /// Reads a member with any key. `each` reads the value of its key, or returns `false` and consumes nothing.
-    #[inline(always)]
-    pub(crate) fn member(
-        &mut self,
-        mut each: impl FnMut(&mut Self, Key) -> Result<bool, Stop>,
-    ) -> Result<(), Stop> {
-        self.peek();
-        let start = self.rest;
-        let mut fast = self.key_fast();
-        loop {
-            let (key, certain) = match fast.take() {
-                Some(key) => (key, false),
-                None => (self.key_slow(start)?, true),
-            };
-            if each(self, key)? {
-                return Ok(());
-            }
-            if certain {
-                return self.skip_value().map(drop);
-            }
-        }
-    }
-
-    /// Fast path: reads a short key, its colon, and the white space behind. Only a known key is certain to be what the text
-    /// says.
-    #[inline(always)]
-    fn key_fast(&mut self) -> Option<Key> {
-        let [b'"', text @ ..] = self.rest else { return None };
-        let (key, [b':', behind @ ..]) = (match Key::read(text, self.text) {
-            Some((key, behind)) if !key.has_escape() => (key, behind),
-            _ => Key::read_escaped(text, self.text)?,
-        }) else {
-            return None;
-        };
-        self.rest = behind;
-        self.peek();
-        Some(key)
-    }
-
     /// True if a key with a capital letter is next.
     #[inline(always)]
     pub(crate) const fn is_capital_key(&self) -> bool {
         matches!(self.rest, [b'"', b'A'..=b'Z', ..])
     }
 
-    /// Reads the first key of an object, for a guess at its kind.
-    pub(crate) fn first_key(mut self) -> Option<Key> {
-        if self.peek() != Some(b'{') {
-            return None;
-        }
-        self.step(1);
-        self.peek();
-        self.key_fast()
+    /// True if white space is next.
+    #[inline(always)]
+    pub(crate) const fn is_blank(&self) -> bool {
+        matches!(self.rest, [b' ' | b'\t' | b'\n' | b'\r', ..])
     }
 
     /// Slow path: reads any key, its colon, and the white space behind.
-    #[cold]
     #[inline(never)]
-    fn key_slow(&mut self, start: &'a [u8]) -> Result<Key, Stop> {
-        self.rest = start;
+    pub(crate) fn any_key(&mut self) -> Result<Key, Stop> {
+        if let [b'"', text @ ..] = self.rest
+            && let Some((key, [b':', behind @ ..])) = Key::read(text, self.text)
+        {
+            self.rest = behind;
+            self.peek();
+            return Ok(key);
+        }
         let key = self.key()?;
         self.peek();
         Ok(match key.plain_bytes() {
@@ -443,6 +403,12 @@ impl<'a> Reader<'a> {
     /// Skips the version of a message, which all devices write as the same string.
     #[inline(always)]
     pub(crate) fn skip_version(&mut self) -> Result<(), Stop> {
+        if self.consume_text(b"\"1.0\"") { Ok(()) } else { self.skip_unusual_version() }
+    }
+
+    #[inline(never)]
+    fn skip_unusual_version(&mut self) -> Result<(), Stop> {
+        self.peek();
         if self.consume_text(b"\"1.0\"") { Ok(()) } else { self.skip_value().map(drop) }
     }
 
@@ -549,8 +515,15 @@ impl<'a> Reader<'a> {
 fn skip_blanks(mut text: &[u8]) -> &[u8] {
     loop {
         work::count(1);
+        if let [b'\n', rest @ ..] = text {
+            text = rest;
+        }
+        while let Some((b"    ", rest)) = text.split_first_chunk() {
+            work::count(4);
+            text = rest;
+        }
         text = match text {
-            [b' ', b' ', b' ', b' ', rest @ ..] | [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] => rest,
+            [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] => rest,
             _ => return text,
         };
     }
@@ -576,7 +549,8 @@ pub(crate) const fn zeros(word: u64) -> u64 {
     word.wrapping_sub(u64::from_ne_bytes([0x01; 8])) & !word & HIGH
 }
 
-const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+/// Highest bit of each byte.
+pub(crate) const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
 
 /// Length of the text before the first quote or backslash, and whether that text is certainly ASCII.
 #[inline(always)]

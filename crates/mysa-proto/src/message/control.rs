@@ -1,7 +1,7 @@
 use alloc::borrow::Cow;
 
 use crate::command::setting::Setting;
-use crate::json::field::{self, ReadFields, fields};
+use crate::json::field::{self, ReadFields, ReadMembers, fields};
 use crate::json::key::Key;
 use crate::json::reader::{Reader, Stop};
 use crate::{Brightness, Celsius, CmdFields, DeviceId, Hold, Json, RawJson, UnixTime};
@@ -192,17 +192,17 @@ pub struct CommandEntry {
     pub control: ControlState,
 }
 
-impl<'a> ReadFields<'a> for CommandEntry {
-    const KEYS: &'static [&'static str] = &["tm"];
-
-    fn field(&mut self, key: Key, reader: &mut Reader<'a>) -> Result<bool, Stop> {
-        if key == const { Key::new("tm") } {
-            self.tm = field::any_integer(reader)?;
-            self.control.hold_end = self.tm;
-            return Ok(true);
-        }
-        self.control.field(key, reader)
+impl<'a> ReadMembers<'a> for CommandEntry {
+    #[inline(always)]
+    fn by_key(&mut self, known: Option<Key>, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        let found = self.control.by_key(known, reader)?;
+        self.tm = self.control.hold_end;
+        Ok(found)
     }
+}
+
+impl<'a> ReadFields<'a> for CommandEntry {
+    const KEYS: &'static [&'static str] = ControlState::KEYS;
 }
 
 fields! { 'a;

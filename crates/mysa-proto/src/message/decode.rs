@@ -1,6 +1,6 @@
 //! Decoding of a message, with its members in any order.
 
-use crate::json::field::{self, ReadFields, members, quoted};
+use crate::json::field::{self, ReadFields, ReadMembers, by_key, members, quoted};
 use crate::json::key::Key;
 use crate::json::reader::{Place, Reader, Stop};
 use crate::message::SRC_DEVICE;
@@ -18,16 +18,21 @@ pub(crate) struct Decoder<'a> {
     src: Party<'a>,
     dest: Party<'a>,
     time: Option<UnixTime>,
-    timestamp: Option<UnixTime>,
     msg: Option<i64>,
-    msg_type: Option<i64>,
     id: Option<MessageId>,
     resp: Option<i64>,
     resp_id: Option<MessageId>,
-    device: Option<JsonStr<'a>>,
     raw_body: Option<RawJson<'a>>,
     /// Body, and the message number that it was decoded as.
-    body: Option<(i64, Body<'a>)>,
+    body: Option<(i64, PartBody<'a>)>,
+}
+
+/// Body before the rest of the message is known. The usual ones are read into their place, because a copy right after the stores
+/// stalls the processor.
+enum PartBody<'a> {
+    Status(StatusBody),
+    Control(ControlBody<'a>),
+    Other(Body<'a>),
 }
 
 field::fields! { 'a;
@@ -41,38 +46,85 @@ field::fields! { 'a;
 #[inline]
 pub(crate) fn message<'a>(topic: TopicKind, reader: &mut Reader<'a>) -> Result<Message<'a>, DecodeError> {
     let start = reader.place();
-    let mut decoder = Decoder::default();
-    let before_key = match reader.open_object() {
-        None => return Err(not_an_object(reader)),
-        Some(false) => return decode_any_order(&mut decoder, topic, start, None, reader),
-        Some(true) => decoder.in_order(reader).map_err(|Stop| reader.error())?,
-    };
-    let Some(number) = decoder.msg.filter(|_| before_key && reader.consume_key(quoted!("body"))) else {
-        return decode_any_order(&mut decoder, topic, start, Some(before_key), reader);
+    match reader.open_object() {
+        None => Err(not_an_object(reader)),
+        Some(false) => decode_any_order(&mut Decoder::default(), topic, start, None, reader),
+        Some(true) if reader.is_capital_key() => legacy(topic, start, reader),
+        Some(true) => decode_envelope_first::<false>(&mut Decoder::default(), topic, start, reader),
+    }
+}
+
+/// Decodes a message whose members come in the order that devices use, as [`ReadFields::in_order`] does.
+#[inline(always)]
+fn decode_envelope_first<'a, const BLANKS: bool>(
+    decoder: &mut Decoder<'a>,
+    topic: TopicKind,
+    start: Place<'a>,
+    reader: &mut Reader<'a>,
+) -> Result<Message<'a>, DecodeError> {
+    let before_key = decoder.in_order::<BLANKS>(reader).map_err(|Stop| reader.error())?;
+    let body = before_key && reader.consume_key::<BLANKS, _>(quoted!("body"));
+    let Some(number) = decoder.msg.filter(|_| body) else {
+        if body {
+            decoder.body(topic, reader).map_err(|Stop| reader.error())?;
+            return decode_any_order(decoder, topic, start, Some(reader.comma::<true>()), reader);
+        }
+        if !BLANKS && before_key && reader.is_blank() {
+            return decode_with_blanks(decoder, topic, start, reader);
+        }
+        return decode_any_order(decoder, topic, start, Some(before_key), reader);
     };
     // The device is built before the body is read: a copy right after the stores stalls the processor.
-    let device = decoder.named(topic);
+    let device = decoder.named(topic, None);
     let rest = Rest { topic, start, body_start: reader.place(), number, device };
     // The usual bodies are put straight into the message: a copy of the enum costs as much as reading two fields.
     match number {
         40 => {
             let mut status = StatusBody::default();
-            status.fill(reader).map_err(|Stop| reader.error())?;
-            rest.read(&mut decoder, Body::Status(status.0), reader)
+            status.fill_as::<BLANKS>(reader).map_err(|Stop| reader.error())?;
+            rest.read(decoder, Body::Status(status.0), reader)
         }
         44 => {
             let mut body = ControlBody::default();
-            body.fill(reader).map_err(|Stop| reader.error())?;
+            body.fill_as::<BLANKS>(reader).map_err(|Stop| reader.error())?;
             match body.command(topic) {
-                Some(command) => rest.read(&mut decoder, Body::Command(command), reader),
-                None => rest.read(&mut decoder, Body::Ack(body.ack), reader),
+                Some(command) => rest.read(decoder, Body::Command(command), reader),
+                None => rest.read(decoder, Body::Ack(body.ack), reader),
             }
         }
         _ => {
             let body = read_body(number, topic, reader).map_err(|Stop| reader.error())?;
-            rest.read(&mut decoder, body, reader)
+            rest.read(decoder, body, reader)
         }
     }
+}
+
+/// Like [`decode_envelope_first`], from the first white space.
+#[inline(never)]
+fn decode_with_blanks<'a>(
+    decoder: &mut Decoder<'a>,
+    topic: TopicKind,
+    start: Place<'a>,
+    reader: &mut Reader<'a>,
+) -> Result<Message<'a>, DecodeError> {
+    reader.peek();
+    decode_envelope_first::<true>(decoder, topic, start, reader)
+}
+
+/// Decodes a message whose first key is one of a `MsgType` message.
+#[inline(never)]
+fn legacy<'a>(
+    topic: TopicKind,
+    start: Place<'a>,
+    reader: &mut Reader<'a>,
+) -> Result<Message<'a>, DecodeError> {
+    let mut flat = Flat::default();
+    let before_key = legacy_in_order::<false>(&mut flat, reader).map_err(|Stop| reader.error())?;
+    let mut decoder = Decoder::default();
+    if before_key || !reader.consume(b'}') {
+        decoder.legacy_rest(topic, before_key, &mut flat, reader).map_err(|Stop| reader.error())?;
+    }
+    decoder.finish(topic, start, &flat, reader)
 }
 
 /// Rest of a message after its body.
@@ -96,12 +148,12 @@ impl<'a> Rest<'a> {
         let raw_body = Some(reader.since(self.body_start));
         if !reader.consume(b'}') && (reader.peek() != Some(b'}') || !reader.consume(b'}')) {
             decoder.raw_body = raw_body;
-            decoder.body = Some((self.number, body));
+            decoder.body = Some((self.number, PartBody::Other(body)));
             return decode_any_order(decoder, self.topic, self.start, Some(false), reader);
         }
         let raw = reader.since(self.start);
         reader.end().map_err(|Stop| reader.error())?;
-        let envelope = decoder.envelope_of(self.device, self.topic);
+        let envelope = decoder.envelope_of(self.device, self.topic, None, None);
         Ok(Message { envelope, body, raw, raw_body })
     }
 }
@@ -131,33 +183,27 @@ fn decode_any_order<'a>(
     if let Some(before_key) = before_key {
         decoder.decode_any_order(topic, before_key, &mut flat, reader).map_err(|Stop| reader.error())?;
     }
-    let raw = reader.since(start);
-    reader.end().map_err(|Stop| reader.error())?;
-    if let (None, Some(number)) = (decoder.msg, decoder.msg_type) {
-        let envelope = decoder.envelope(topic);
-        return Ok(Message { envelope, body: legacy_body(number, &flat), raw, raw_body: decoder.raw_body });
-    }
-    decoder.finish(topic, raw, &flat)
+    decoder.finish(topic, start, &flat, reader)
 }
 
 impl<'a> Decoder<'a> {
     /// Reads an object up to the first error.
     pub(crate) fn salvage(topic: TopicKind, reader: &mut Reader<'a>) -> Envelope<'a> {
-        let mut decoder = Self::default();
+        let (mut decoder, mut flat) = (Self::default(), Flat::default());
         // The members before the error are the result.
         if reader.open_object() == Some(true) {
-            let _ = decoder.decode_any_order(topic, true, &mut Flat::default(), reader);
+            let _ = decoder.decode_any_order(topic, true, &mut flat, reader);
         }
-        decoder.envelope(topic)
+        decoder.envelope(topic, &flat)
     }
 
     /// Reads the members before the body while they are in the order that devices use, as [`ReadFields::in_order`] does.
     #[inline(always)]
-    fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+    fn in_order<const BLANKS: bool>(&mut self, reader: &mut Reader<'a>) -> Result<bool, Stop> {
         let mut before_key = true;
-        members! { reader, before_key;
+        members! { reader, before_key, BLANKS;
             "ver" => reader.skip_version()?;
-            "src" => self.read_src(reader)?;
+            "src" => self.read_src::<BLANKS>(reader)?;
             "time" => self.time = field::time(reader)?;
             "msg" => self.msg = field::integer(reader)?;
             "id" => self.id = field::id(reader)?;
@@ -167,33 +213,9 @@ impl<'a> Decoder<'a> {
     }
 
     #[inline(always)]
-    fn read_src(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
+    fn read_src<const BLANKS: bool>(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
         self.src = Party::default();
-        self.src.fill(reader)
-    }
-
-    /// Like `in_order`, for `MsgType` messages, whose keys devices sort.
-    #[inline(never)]
-    fn legacy_in_order(&mut self, flat: &mut Flat<'a>, reader: &mut Reader<'a>) -> Result<bool, Stop> {
-        let mut before_key = true;
-        members! { reader, before_key;
-            "ComboTemp" => flat.combo_temp = field::celsius(reader)?;
-            "Current" => flat.current = field::amperes(reader)?;
-            "Device" => self.device = field::text(reader)?;
-            "Humidity" => flat.humidity = field::humidity(reader)?;
-            "Level" => flat.level = field::text(reader)?;
-            "MainTemp" => flat.main_temp = field::celsius(reader)?;
-            "Message" => flat.message = field::text(reader)?;
-            "MsgType" => self.msg_type = field::integer(reader)?;
-            "Next" => flat.next = field::celsius(reader)?;
-            "Prev" => flat.prev = field::celsius(reader)?;
-            "SetPoint" => flat.set_point = field::celsius(reader)?;
-            "Source" => flat.source = field::integer(reader)?;
-            "Stream" => flat.stream = field::integer(reader)?;
-            "ThermistorTemp" => flat.thermistor_temp = field::celsius(reader)?;
-            "Timestamp" => self.timestamp = field::time(reader)?;
-        }
-        Ok(before_key)
+        self.src.fill_as::<BLANKS>(reader)
     }
 
     /// Reads members in any order, as [`ReadFields::fill_rest`] does.
@@ -201,91 +223,79 @@ impl<'a> Decoder<'a> {
     fn decode_any_order(
         &mut self,
         topic: TopicKind,
+        before_key: bool,
+        flat: &mut Flat<'a>,
+        reader: &mut Reader<'a>,
+    ) -> Result<(), Stop> {
+        AnyOrder { envelope: self, flat, topic }.any_order(before_key, reader)
+    }
+
+    /// Like `decode_any_order`, from the first member of a `MsgType` message that is not in its usual place or form.
+    #[inline(never)]
+    fn legacy_rest(
+        &mut self,
+        topic: TopicKind,
         mut before_key: bool,
         flat: &mut Flat<'a>,
         reader: &mut Reader<'a>,
     ) -> Result<(), Stop> {
-        while before_key || reader.next_key()? {
-            let left = reader.left();
-            before_key = if reader.is_capital_key() {
-                self.legacy_in_order(flat, reader)?
-            } else if reader.consume_key(quoted!("body")) {
-                self.body(topic, reader)?;
-                reader.comma()
-            } else {
-                self.in_order(reader)?
-            };
-            if reader.left() == left {
-                reader.member(|reader, key| {
-                    if key == const { Key::new("body") } {
-                        return self.body(topic, reader).map(|()| true);
-                    }
-                    Ok(self.field(key, reader)? || flat.field(key, reader)?)
-                })?;
-                before_key = reader.comma();
-            }
+        if before_key {
+            reader.peek();
+            before_key = legacy_in_order::<true>(flat, reader)?;
         }
-        Ok(())
+        LegacyAnyOrder(AnyOrder { envelope: self, flat, topic }).any_order(before_key, reader)
     }
 
-    /// Reads the value of an envelope key. Returns `false` and consumes nothing for any other key.
-    #[inline(always)]
-    fn field(&mut self, key: Key, reader: &mut Reader<'a>) -> Result<bool, Stop> {
-        macro_rules! read {
-            ($($($key:literal)|+ => $read:expr,)*) => {
-                $(
-                    if $( key == const { Key::new($key) } )||+ {
-                        $read;
-                        return Ok(true);
-                    }
-                )*
-            };
-        }
-        read! {
-            "ver" => reader.skip_version()?,
-            "src" => self.read_src(reader)?,
-            "dest" => self.dest = Party::read(reader)?,
-            "time" | "ts" => self.time = field::time(reader)?,
-            "Timestamp" | "timestamp" => self.timestamp = field::time(reader)?,
-            "msg" => self.msg = field::integer(reader)?,
-            "MsgType" => self.msg_type = field::integer(reader)?,
-            "id" => self.id = field::id(reader)?,
-            "resp" => self.resp = field::integer(reader)?,
-            "resp_id" => self.resp_id = field::id(reader)?,
-            "Device" | "device" => self.device = field::text(reader)?,
-        }
-        Ok(false)
-    }
-
-    #[inline]
+    /// Reads the value of `body`, as a guess if the number of the message is not known yet.
+    #[inline(never)]
     fn body(&mut self, topic: TopicKind, reader: &mut Reader<'a>) -> Result<(), Stop> {
         let start = reader.place();
         let number = self.msg.unwrap_or_else(|| likely_number(reader));
-        self.body = Some((number, read_body(number, topic, reader)?));
+        match number {
+            40 => {
+                let (_, body) = self.body.insert((number, PartBody::Status(StatusBody::default())));
+                if let PartBody::Status(status) = body {
+                    status.fill_with_blanks(reader)?;
+                }
+            }
+            44 => {
+                let (_, body) = self.body.insert((number, PartBody::Control(ControlBody::default())));
+                if let PartBody::Control(control) = body {
+                    control.fill_with_blanks(reader)?;
+                }
+            }
+            _ => self.body = Some((number, PartBody::Other(read_body(number, topic, reader)?))),
+        }
         self.raw_body = Some(reader.since(start));
         Ok(())
     }
 
     /// Device that the message names.
     #[inline(always)]
-    fn named(&self, topic: TopicKind) -> Option<DeviceId> {
+    fn named(&self, topic: TopicKind, beside: Option<JsonStr<'a>>) -> Option<DeviceId> {
         let party = match topic {
             TopicKind::In => &self.dest,
             TopicKind::Out | TopicKind::Batch => &self.src,
         };
-        let named = party.name.filter(|_| party.kind.is_none_or(|kind| kind == SRC_DEVICE)).or(self.device);
+        let named = party.name.filter(|_| party.kind.is_none_or(|kind| kind == SRC_DEVICE)).or(beside);
         named.and_then(|name| DeviceId::from_bytes(name.plain_bytes()?))
     }
 
     #[inline(always)]
-    fn envelope(&self, topic: TopicKind) -> Envelope<'a> {
-        self.envelope_of(self.named(topic), topic)
+    fn envelope(&self, topic: TopicKind, flat: &Flat<'a>) -> Envelope<'a> {
+        self.envelope_of(self.named(topic, flat.device), topic, flat.msg_type, flat.timestamp)
     }
 
     // Inlined, so that the fields are stored where they stay: a copy right after the stores stalls the processor.
     #[inline(always)]
-    fn envelope_of(&self, device: Option<DeviceId>, topic: TopicKind) -> Envelope<'a> {
-        let (form, number) = match (self.msg, self.msg_type) {
+    fn envelope_of(
+        &self,
+        device: Option<DeviceId>,
+        topic: TopicKind,
+        msg_type: Option<i64>,
+        timestamp: Option<UnixTime>,
+    ) -> Envelope<'a> {
+        let (form, number) = match (self.msg, msg_type) {
             (Some(number), _) => (MessageForm::Mcm, Some(number)),
             (None, Some(number)) => (MessageForm::Legacy, Some(number)),
             (None, None) => (MessageForm::Bare, None),
@@ -298,8 +308,8 @@ impl<'a> Decoder<'a> {
             src_type: self.src.kind,
             src_ref: self.src.name,
             time: match form {
-                MessageForm::Legacy => self.timestamp.or(self.time),
-                MessageForm::Mcm | MessageForm::Bare => self.time.or(self.timestamp),
+                MessageForm::Legacy => timestamp.or(self.time),
+                MessageForm::Mcm | MessageForm::Bare => self.time.or(timestamp),
             },
             id: self.id,
             resp_id: self.resp_id,
@@ -307,22 +317,54 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Completes a message that is not a `MsgType` message.
+    /// Completes a message behind its last member.
+    #[inline(always)]
     fn finish(
         &mut self,
         topic: TopicKind,
-        raw: RawJson<'a>,
+        start: Place<'a>,
         flat: &Flat<'a>,
+        reader: &mut Reader<'a>,
     ) -> Result<Message<'a>, DecodeError> {
+        let (raw, raw_body) = (reader.since(start), self.raw_body);
+        reader.end().map_err(|Stop| reader.error())?;
+        let mut envelope = self.envelope(topic, flat);
+        // Each body is put straight into the message, as in `decode_envelope_first`.
+        match (self.msg, flat.msg_type, &mut self.body) {
+            (None, Some(number), _) => {
+                Ok(Message { envelope, body: legacy_body(number, flat), raw, raw_body })
+            }
+            (Some(40), _, Some((_, PartBody::Status(StatusBody(status))))) => {
+                adopt(status, flat);
+                Ok(Message { envelope, body: Body::Status(*status), raw, raw_body })
+            }
+            (Some(44), _, Some((_, PartBody::Control(control)))) => match control.command(topic) {
+                Some(command) => Ok(Message { envelope, body: Body::Command(command), raw, raw_body }),
+                None => Ok(Message { envelope, body: Body::Ack(control.ack), raw, raw_body }),
+            },
+            _ => {
+                let body = self.unusual_body(topic, flat, &mut envelope)?;
+                Ok(Message { envelope, body, raw, raw_body })
+            }
+        }
+    }
+
+    /// Returns the body of a message that is not a status, an acknowledgement or a command, or was read as another one.
+    #[inline(never)]
+    fn unusual_body(
+        &mut self,
+        topic: TopicKind,
+        flat: &Flat<'a>,
+        envelope: &mut Envelope<'a>,
+    ) -> Result<Body<'a>, DecodeError> {
         let raw_body = self.raw_body;
-        let mut envelope = self.envelope(topic);
         let again = |number| {
             let mut reader = raw_body.map_or(Reader::new(b"null"), RawJson::reader);
             read_body(number, topic, &mut reader).map_err(|Stop| reader.error())
         };
         let mut body = match self.msg {
             Some(number) => match self.body.take() {
-                Some((read_as, body)) if read_as == number => body,
+                Some((read_as, PartBody::Other(body))) if read_as == number => body,
                 _ => again(number)?,
             },
             None => {
@@ -333,25 +375,101 @@ impl<'a> Decoder<'a> {
                 body
             }
         };
-        adopt(&mut body, flat);
-        Ok(Message { envelope, body, raw, raw_body })
+        match &mut body {
+            Body::FloorStatus(status) => {
+                status.heating = status.heating.or(flat.heat_stat);
+                status.line_voltage = status.line_voltage.or(flat.line_voltage);
+            }
+            Body::Status(status) => adopt(status, flat),
+            Body::Firmware(report) => report.version = report.version.or(flat.version),
+            Body::BatchReadings(batch) => batch.readings = batch.readings.or(flat.readings),
+            _ => {}
+        }
+        Ok(body)
     }
 }
 
 /// Fills in fields that some firmware writes beside the body.
-fn adopt<'a>(body: &mut Body<'a>, flat: &Flat<'a>) {
-    match body {
-        Body::FloorStatus(status) => {
-            status.heating = status.heating.or(flat.heat_stat);
-            status.line_voltage = status.line_voltage.or(flat.line_voltage);
+fn adopt(status: &mut Status, flat: &Flat<'_>) {
+    status.heating = status.heating.or(flat.heat_stat);
+    status.line_voltage = status.line_voltage.or(flat.line_voltage);
+}
+
+/// Reads the members of a `MsgType` message, whose keys devices sort, as [`ReadFields::in_order`] does.
+#[inline(always)]
+fn legacy_in_order<'a, const BLANKS: bool>(
+    flat: &mut Flat<'a>,
+    reader: &mut Reader<'a>,
+) -> Result<bool, Stop> {
+    let mut before_key = true;
+    members! { reader, before_key, BLANKS;
+        "ComboTemp" => flat.combo_temp = field::celsius(reader)?;
+        "Current" => flat.current = field::amperes(reader)?;
+        "Device" => flat.device = field::text(reader)?;
+        "Humidity" => flat.humidity = field::humidity(reader)?;
+        "Level" => flat.level = field::text(reader)?;
+        "MainTemp" => flat.main_temp = field::celsius(reader)?;
+        "Message" => flat.message = field::text(reader)?;
+        "MsgType" => flat.msg_type = field::integer(reader)?;
+        "Next" => flat.next = field::celsius(reader)?;
+        "Prev" => flat.prev = field::celsius(reader)?;
+        "SetPoint" => flat.set_point = field::celsius(reader)?;
+        "Source" => flat.source = field::integer(reader)?;
+        "Stream" => flat.stream = field::integer(reader)?;
+        "ThermistorTemp" => flat.thermistor_temp = field::celsius(reader)?;
+        "Timestamp" => flat.timestamp = field::time(reader)?;
+    }
+    Ok(before_key)
+}
+
+/// Members of a message in any order.
+struct AnyOrder<'d, 'a> {
+    envelope: &'d mut Decoder<'a>,
+    flat: &'d mut Flat<'a>,
+    topic: TopicKind,
+}
+
+impl<'a> AnyOrder<'_, 'a> {
+    #[inline(always)]
+    fn envelope_by_key(&mut self, known: Option<Key>, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        by_key! { reader, known;
+            ver: "ver" => reader.skip_version()?;
+            src: "src" => self.envelope.read_src::<true>(reader)?;
+            dest: "dest" => self.envelope.dest = Party::read(reader)?;
+            time: "time" | "ts" => self.envelope.time = field::time(reader)?;
+            msg: "msg" => self.envelope.msg = field::integer(reader)?;
+            id: "id" => self.envelope.id = field::id(reader)?;
+            resp_id: "resp_id" => self.envelope.resp_id = field::id(reader)?;
+            resp: "resp" => self.envelope.resp = field::integer(reader)?;
+            body: "body" => self.envelope.body(self.topic, reader)?;
         }
-        Body::Status(status) => {
-            status.heating = status.heating.or(flat.heat_stat);
-            status.line_voltage = status.line_voltage.or(flat.line_voltage);
-        }
-        Body::Firmware(report) => report.version = report.version.or(flat.version),
-        Body::BatchReadings(batch) => batch.readings = batch.readings.or(flat.readings),
-        _ => {}
+    }
+
+    #[inline(never)]
+    fn unusual_envelope_by_key(&mut self, known: Option<Key>, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        self.envelope_by_key(known, reader)
+    }
+
+    #[inline(never)]
+    fn unusual_flat_by_key(&mut self, known: Option<Key>, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        self.flat.by_key(known, reader)
+    }
+}
+
+impl<'a> ReadMembers<'a> for AnyOrder<'_, 'a> {
+    #[inline(always)]
+    fn by_key(&mut self, known: Option<Key>, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        Ok(self.envelope_by_key(known, reader)? || self.unusual_flat_by_key(known, reader)?)
+    }
+}
+
+/// Like [`AnyOrder`], for a message that begins like a `MsgType` message.
+struct LegacyAnyOrder<'d, 'a>(AnyOrder<'d, 'a>);
+
+impl<'a> ReadMembers<'a> for LegacyAnyOrder<'_, 'a> {
+    #[inline(always)]
+    fn by_key(&mut self, known: Option<Key>, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        Ok(self.0.flat.by_key(known, reader)? || self.0.unusual_envelope_by_key(known, reader)?)
     }
 }
 
@@ -415,15 +533,36 @@ fn read_body<'a>(number: i64, topic: TopicKind, reader: &mut Reader<'a>) -> Resu
 
 /// Guesses the number of a message by the first key of its body. A wrong guess costs another reading of the body.
 fn likely_number(reader: &mut Reader<'_>) -> i64 {
-    let key = reader.clone().first_key();
-    const CONTROL: [Key; 4] =
-        [Key::new("state"), Key::new("success"), Key::new("trig_src"), Key::new("type")];
-    if key.is_some_and(|key| CONTROL.contains(&key)) { 44 } else { 40 }
+    let mut reader = reader.clone();
+    let control = reader.open_object() == Some(true) && {
+        reader.peek();
+        let mut starts = |text: &[u8; 4]| reader.consume_text(text);
+        starts(b"\"sta") || starts(b"\"suc") || starts(b"\"tri") || starts(b"\"typ")
+    };
+    if control { 44 } else { 40 }
 }
 
 /// Status whose fields may be nested in `reading`.
 #[derive(Default)]
 pub(crate) struct StatusBody(Status);
+
+impl<'a> ReadMembers<'a> for StatusBody {
+    #[inline(always)]
+    fn by_key(&mut self, known: Option<Key>, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        if self.0.by_key(known, reader)? {
+            return Ok(true);
+        }
+        if known != const { Some(Key::new("reading")) } {
+            return Ok(false);
+        }
+        match reader.open_object() {
+            None => drop(reader.skip_value()?),
+            Some(false) => {}
+            Some(true) => self.0.fill_rest(true, reader)?,
+        }
+        Ok(true)
+    }
+}
 
 impl<'a> ReadFields<'a> for StatusBody {
     const KEYS: &'static [&'static str] = &[
@@ -439,17 +578,8 @@ impl<'a> ReadFields<'a> for StatusBody {
     ];
 
     #[inline(always)]
-    fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<bool, Stop> {
-        self.0.in_order(reader)
-    }
-
-    #[inline]
-    fn field(&mut self, key: Key, reader: &mut Reader<'a>) -> Result<bool, Stop> {
-        if key != const { Key::new("reading") } {
-            return self.0.field(key, reader);
-        }
-        reader.object(|reader, key| self.0.field(key, reader))?;
-        Ok(true)
+    fn in_order<const BLANKS: bool>(&mut self, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        self.0.in_order::<BLANKS>(reader)
     }
 }
 
@@ -471,27 +601,31 @@ impl<'a> ControlBody<'a> {
     }
 }
 
-impl<'a> ReadFields<'a> for ControlBody<'a> {
-    const KEYS: &'static [&'static str] = &["cmd"];
-
-    /// Like that of [`Ack`], with the state in its place.
+impl<'a> ReadMembers<'a> for ControlBody<'a> {
     #[inline(always)]
-    fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+    fn by_key(&mut self, known: Option<Key>, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        by_key! { reader, known;
+            state: "state" => field::nested_into::<true, _>(&mut self.ack.state, reader)?;
+            success: "success" => self.ack.success = field::flag(reader)?;
+            trig_src: "trig_src" => self.ack.trigger_source = field::integer(reader)?;
+            body_type: "type" => self.ack.body_type = field::integer(reader)?;
+            cmd: "cmd" => self.cmd = Some(reader.skip_value()?);
+        }
+    }
+}
+
+impl<'a> ReadFields<'a> for ControlBody<'a> {
+    const KEYS: &'static [&'static str] = &["state", "success", "trig_src", "type", "cmd"];
+
+    #[inline(always)]
+    fn in_order<const BLANKS: bool>(&mut self, reader: &mut Reader<'a>) -> Result<bool, Stop> {
         let mut before_key = true;
-        members! { reader, before_key;
-            "state" => field::nested_into(&mut self.ack.state, reader)?;
+        members! { reader, before_key, BLANKS;
+            "state" => field::nested_into::<BLANKS, _>(&mut self.ack.state, reader)?;
             "success" => self.ack.success = field::flag(reader)?;
             "trig_src" => self.ack.trigger_source = field::integer(reader)?;
             "type" => self.ack.body_type = field::integer(reader)?;
         }
         Ok(before_key)
-    }
-
-    fn field(&mut self, key: Key, reader: &mut Reader<'a>) -> Result<bool, Stop> {
-        if key != const { Key::new("cmd") } {
-            return self.ack.field(key, reader);
-        }
-        self.cmd = Some(reader.skip_value()?);
-        Ok(true)
     }
 }

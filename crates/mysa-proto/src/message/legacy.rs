@@ -6,6 +6,9 @@ use crate::{Amperes, Celsius, JsonStr, RelativeHumidity, Trigger, UnixTime, Volt
 
 fields! { 'a;
     pub(crate) struct Flat<'a> {
+        pub(crate) msg_type: i64 = "MsgType" => field::integer,
+        pub(crate) timestamp: UnixTime = "Timestamp" | "timestamp" => field::time,
+        pub(crate) device: JsonStr<'a> = "Device" | "device" => field::text,
         pub(crate) main_temp: Celsius = "MainTemp" => field::celsius,
         pub(crate) combo_temp: Celsius = "ComboTemp" => field::celsius,
         pub(crate) thermistor_temp: Celsius = "ThermistorTemp" => field::celsius,
