@@ -67,30 +67,46 @@ pub(crate) trait ReadFields<'a>: ReadMembers<'a> + Default {
             Some(true) => {}
         }
         let before_key = self.in_order::<false>(reader)?;
-        if !before_key && reader.consume(b'}') { Ok(()) } else { self.fill_rest(before_key, reader) }
+        if !before_key && reader.consume(b'}') {
+            return Ok(());
+        }
+        self.fill_rest(before_key, reader.is_blank(), reader)
     }
 
-    /// Like [`ReadFields::fill`], if a message has `BLANKS` probably for an object with white space.
+    /// Like [`ReadFields::fill`], in a message that has white space so far if it has `BLANKS`.
     #[inline(always)]
-    fn fill_as<const BLANKS: bool>(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
-        if BLANKS { self.fill_with_blanks(reader) } else { self.fill(reader) }
-    }
-
-    /// Like [`ReadFields::fill`], for an object with white space.
-    #[inline(always)]
-    fn fill_with_blanks(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
+    fn fill_in_order<const BLANKS: bool>(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
+        if !BLANKS {
+            return self.fill(reader);
+        }
         match reader.open_object() {
             None => reader.skip_value().map(drop),
             Some(false) => Ok(()),
-            Some(true) => self.fill_rest(true, reader),
+            Some(true) => self.fill_rest(true, true, reader),
         }
     }
 
-    /// Reads the members from the first that is not in its usual place or not in its usual form.
+    /// Like [`ReadFields::fill`], in a message whose members are not in their usual order.
+    #[inline(always)]
+    fn fill_in_any_order(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
+        match reader.open_object() {
+            None => reader.skip_value().map(drop),
+            Some(false) => Ok(()),
+            Some(true) => self.fill_rest(true, false, reader),
+        }
+    }
+
+    /// Reads the members from the first that is not in its usual place or has white space before it; `in_order` tells
+    /// whether they are probably in the usual order.
     // A function of its own, so that the fast path stays small.
     #[inline(never)]
-    fn fill_rest(&mut self, mut before_key: bool, reader: &mut Reader<'a>) -> Result<(), Stop> {
-        if before_key {
+    fn fill_rest(
+        &mut self,
+        mut before_key: bool,
+        in_order: bool,
+        reader: &mut Reader<'a>,
+    ) -> Result<(), Stop> {
+        if before_key && in_order {
             reader.peek();
             before_key = self.in_order::<true>(reader)?;
         }
@@ -391,18 +407,20 @@ pub(crate) fn text<'a>(reader: &mut Reader<'a>) -> Read<JsonStr<'a>> {
 /// Nested object. `None` for any other value.
 pub(crate) fn nested<'a, T: ReadFields<'a>>(reader: &mut Reader<'a>) -> Read<T> {
     let mut found = None;
-    nested_into::<false, _>(&mut found, reader)?;
+    nested_into(&mut found, reader, T::fill)?;
     Ok(found)
 }
 
-/// Like [`nested`], into its place: a copy right after the stores stalls the processor.
-pub(crate) fn nested_into<'a, const BLANKS: bool, T: ReadFields<'a>>(
+/// Like [`nested`], into its place and by `fill`: a copy right after the stores stalls the processor.
+#[inline(always)]
+pub(crate) fn nested_into<'a, T: ReadFields<'a>>(
     found: &mut Option<T>,
     reader: &mut Reader<'a>,
+    fill: impl FnOnce(&mut T, &mut Reader<'a>) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
     *found = None;
     if reader.peek() == Some(b'{') {
-        return found.insert(T::default()).fill_as::<BLANKS>(reader);
+        return fill(found.insert(T::default()), reader);
     }
     reader.skip_value().map(drop)
 }

@@ -110,7 +110,7 @@ impl Key {
     pub(crate) const fn slot<const SLOTS: usize>(self) -> usize {
         let [one, two, three, ..] = self.first.to_le_bytes();
         // In a text, a colon follows the quote of a key of one character.
-        slot_of::<SLOTS>([one, two, if three == 0 { b':' } else { three }])
+        slot_of::<SLOTS>([b'"', one, two, if three == 0 { b':' } else { three }])
     }
 }
 
@@ -119,12 +119,11 @@ pub(crate) const fn slots(keys: usize) -> usize {
     (4 * keys).next_power_of_two()
 }
 
-/// Slot of a key that begins with these bytes, in a table of `SLOTS` slots. A key of one character is followed by its quote and
-/// a colon.
+/// Slot of a key that begins with these bytes, of which the first is its quote, in a table of `SLOTS` slots.
 #[inline(always)]
-pub(crate) const fn slot_of<const SLOTS: usize>([one, two, three]: [u8; 3]) -> usize {
+pub(crate) const fn slot_of<const SLOTS: usize>(head: [u8; 4]) -> usize {
     // The highest bits of a product depend on all bytes. With this number, keys share a slot only if they begin alike.
-    let product = u32::from_le_bytes([one, two, three, 0]).wrapping_mul(0xD87A_BBFF);
+    let product = u32::from_le_bytes(head).wrapping_mul(0xD9D8_B4BB);
     (product >> (u32::BITS - SLOTS.trailing_zeros())) as usize
 }
 

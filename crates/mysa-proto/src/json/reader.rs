@@ -193,8 +193,7 @@ impl<'a> Reader<'a> {
     /// Slot of the key that is next, in a table of [`Key::slot`]. `None` if too little text follows.
     #[inline(always)]
     pub(crate) fn slot<const SLOTS: usize>(&self) -> Option<usize> {
-        let [_, one, two, three] = *self.rest.first_chunk()?;
-        Some(slot_of::<SLOTS>([one, two, three]))
+        Some(slot_of::<SLOTS>(*self.rest.first_chunk()?))
     }
 
     /// Consumes `text` if exactly this text is next.

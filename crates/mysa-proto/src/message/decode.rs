@@ -81,16 +81,16 @@ fn decode_envelope_first<'a, const BLANKS: bool>(
     match number {
         40 => {
             let mut status = StatusBody::default();
-            status.fill_as::<BLANKS>(reader).map_err(|Stop| reader.error())?;
+            status.fill_in_order::<BLANKS>(reader).map_err(|Stop| reader.error())?;
             rest.read(decoder, Body::Status(status.0), reader)
         }
         44 => {
             let mut body = ControlBody::default();
-            body.fill_as::<BLANKS>(reader).map_err(|Stop| reader.error())?;
-            match body.command(topic) {
-                Some(command) => rest.read(decoder, Body::Command(command), reader),
-                None => rest.read(decoder, Body::Ack(body.ack), reader),
+            body.fill_in_order::<BLANKS>(reader).map_err(|Stop| reader.error())?;
+            if body.is_command(topic) {
+                return rest.read(decoder, body.finish(topic), reader);
             }
+            rest.read(decoder, Body::Ack(body.ack), reader)
         }
         _ => {
             let body = read_body(number, topic, reader).map_err(|Stop| reader.error())?;
@@ -215,7 +215,7 @@ impl<'a> Decoder<'a> {
     #[inline(always)]
     fn read_src<const BLANKS: bool>(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
         self.src = Party::default();
-        self.src.fill_as::<BLANKS>(reader)
+        self.src.fill_in_order::<BLANKS>(reader)
     }
 
     /// Reads members in any order, as [`ReadFields::fill_rest`] does.
@@ -255,13 +255,13 @@ impl<'a> Decoder<'a> {
             40 => {
                 let (_, body) = self.body.insert((number, PartBody::Status(StatusBody::default())));
                 if let PartBody::Status(status) = body {
-                    status.fill_with_blanks(reader)?;
+                    status.fill_in_any_order(reader)?;
                 }
             }
             44 => {
                 let (_, body) = self.body.insert((number, PartBody::Control(ControlBody::default())));
                 if let PartBody::Control(control) = body {
-                    control.fill_with_blanks(reader)?;
+                    control.fill_in_any_order(reader)?;
                 }
             }
             _ => self.body = Some((number, PartBody::Other(read_body(number, topic, reader)?))),
@@ -328,35 +328,30 @@ impl<'a> Decoder<'a> {
     ) -> Result<Message<'a>, DecodeError> {
         let (raw, raw_body) = (reader.since(start), self.raw_body);
         reader.end().map_err(|Stop| reader.error())?;
-        let mut envelope = self.envelope(topic, flat);
         // Each body is put straight into the message, as in `decode_envelope_first`.
-        match (self.msg, flat.msg_type, &mut self.body) {
-            (None, Some(number), _) => {
-                Ok(Message { envelope, body: legacy_body(number, flat), raw, raw_body })
-            }
+        let body = match (self.msg, flat.msg_type, &mut self.body) {
+            (None, Some(number), _) => legacy_body(number, flat),
             (Some(40), _, Some((_, PartBody::Status(StatusBody(status))))) => {
                 adopt(status, flat);
-                Ok(Message { envelope, body: Body::Status(*status), raw, raw_body })
+                Body::Status(*status)
             }
-            (Some(44), _, Some((_, PartBody::Control(control)))) => match control.command(topic) {
-                Some(command) => Ok(Message { envelope, body: Body::Command(command), raw, raw_body }),
-                None => Ok(Message { envelope, body: Body::Ack(control.ack), raw, raw_body }),
-            },
-            _ => {
-                let body = self.unusual_body(topic, flat, &mut envelope)?;
-                Ok(Message { envelope, body, raw, raw_body })
+            (Some(44), _, Some((_, PartBody::Control(control)))) if !control.is_command(topic) => {
+                Body::Ack(control.ack)
             }
-        }
+            _ => return self.finish_unusual(topic, raw, flat),
+        };
+        Ok(Message { envelope: self.envelope(topic, flat), body, raw, raw_body })
     }
 
-    /// Returns the body of a message that is not a status, an acknowledgement or a command, or was read as another one.
+    /// Completes a message that is not a status or an acknowledgement, or whose body was read as that of another one.
     #[inline(never)]
-    fn unusual_body(
+    fn finish_unusual(
         &mut self,
         topic: TopicKind,
+        raw: RawJson<'a>,
         flat: &Flat<'a>,
-        envelope: &mut Envelope<'a>,
-    ) -> Result<Body<'a>, DecodeError> {
+    ) -> Result<Message<'a>, DecodeError> {
+        let mut envelope = self.envelope(topic, flat);
         let raw_body = self.raw_body;
         let again = |number| {
             let mut reader = raw_body.map_or(Reader::new(b"null"), RawJson::reader);
@@ -365,6 +360,7 @@ impl<'a> Decoder<'a> {
         let mut body = match self.msg {
             Some(number) => match self.body.take() {
                 Some((read_as, PartBody::Other(body))) if read_as == number => body,
+                Some((44, PartBody::Control(control))) if number == 44 => control.finish(topic),
                 _ => again(number)?,
             },
             None => {
@@ -385,7 +381,7 @@ impl<'a> Decoder<'a> {
             Body::BatchReadings(batch) => batch.readings = batch.readings.or(flat.readings),
             _ => {}
         }
-        Ok(body)
+        Ok(Message { envelope, body, raw, raw_body })
     }
 }
 
@@ -434,7 +430,10 @@ impl<'a> AnyOrder<'_, 'a> {
     fn envelope_by_key(&mut self, known: Option<Key>, reader: &mut Reader<'a>) -> Result<bool, Stop> {
         by_key! { reader, known;
             ver: "ver" => reader.skip_version()?;
-            src: "src" => self.envelope.read_src::<true>(reader)?;
+            src: "src" => {
+                self.envelope.src = Party::default();
+                self.envelope.src.fill_in_any_order(reader)?;
+            };
             dest: "dest" => self.envelope.dest = Party::read(reader)?;
             time: "time" | "ts" => self.envelope.time = field::time(reader)?;
             msg: "msg" => self.envelope.msg = field::integer(reader)?;
@@ -521,7 +520,7 @@ fn read_body<'a>(number: i64, topic: TopicKind, reader: &mut Reader<'a>) -> Resu
         40 => Body::Status(StatusBody::read(reader)?.0),
         44 => {
             let body = ControlBody::read(reader)?;
-            body.command(topic).map_or(Body::Ack(body.ack), Body::Command)
+            body.finish(topic)
         }
         61 => Body::Firmware(FirmwareReport::read(reader)?),
         _ => {
@@ -558,7 +557,7 @@ impl<'a> ReadMembers<'a> for StatusBody {
         match reader.open_object() {
             None => drop(reader.skip_value()?),
             Some(false) => {}
-            Some(true) => self.0.fill_rest(true, reader)?,
+            Some(true) => self.0.fill_rest(true, false, reader)?,
         }
         Ok(true)
     }
@@ -591,13 +590,19 @@ struct ControlBody<'a> {
 }
 
 impl<'a> ControlBody<'a> {
-    /// The command, if this is one and no acknowledgement.
-    fn command(&self, topic: TopicKind) -> Option<CommandMessage<'a>> {
+    /// True if this is a command and no acknowledgement.
+    fn is_command(&self, topic: TopicKind) -> bool {
         let answer = self.ack.success.is_some() || self.ack.state.is_some();
-        (self.cmd.is_some() || (topic == TopicKind::In && !answer)).then(|| CommandMessage {
-            body_type: self.ack.body_type,
-            changes: self.cmd.and_then(Changeset::new),
-        })
+        self.cmd.is_some() || (topic == TopicKind::In && !answer)
+    }
+
+    #[inline(always)]
+    fn finish(self, topic: TopicKind) -> Body<'a> {
+        if !self.is_command(topic) {
+            return Body::Ack(self.ack);
+        }
+        let changes = self.cmd.and_then(Changeset::new);
+        Body::Command(CommandMessage { body_type: self.ack.body_type, changes })
     }
 }
 
@@ -605,7 +610,7 @@ impl<'a> ReadMembers<'a> for ControlBody<'a> {
     #[inline(always)]
     fn by_key(&mut self, known: Option<Key>, reader: &mut Reader<'a>) -> Result<bool, Stop> {
         by_key! { reader, known;
-            state: "state" => field::nested_into::<true, _>(&mut self.ack.state, reader)?;
+            state: "state" => field::nested_into(&mut self.ack.state, reader, ReadFields::fill_in_any_order)?;
             success: "success" => self.ack.success = field::flag(reader)?;
             trig_src: "trig_src" => self.ack.trigger_source = field::integer(reader)?;
             body_type: "type" => self.ack.body_type = field::integer(reader)?;
@@ -621,7 +626,7 @@ impl<'a> ReadFields<'a> for ControlBody<'a> {
     fn in_order<const BLANKS: bool>(&mut self, reader: &mut Reader<'a>) -> Result<bool, Stop> {
         let mut before_key = true;
         members! { reader, before_key, BLANKS;
-            "state" => field::nested_into::<BLANKS, _>(&mut self.ack.state, reader)?;
+            "state" => field::nested_into(&mut self.ack.state, reader, ReadFields::fill_in_order::<BLANKS>)?;
             "success" => self.ack.success = field::flag(reader)?;
             "trig_src" => self.ack.trigger_source = field::integer(reader)?;
             "type" => self.ack.body_type = field::integer(reader)?;
