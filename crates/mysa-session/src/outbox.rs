@@ -95,29 +95,41 @@ impl Outbox {
     #[must_use]
     #[inline]
     pub(crate) fn append(&mut self, conn: ConnId, more: &[u8]) -> bool {
-        self.join(conn, |bytes| bytes.extend_from_slice(more))
+        match self.last(conn) {
+            Some(bytes) => {
+                bytes.extend_from_slice(more);
+                bytes.len() <= SEND_LIMIT
+            }
+            None => {
+                self.output(Output::Send { conn, bytes: Packets::copied(more) });
+                true
+            }
+        }
     }
 
     /// As [`Outbox::append`], for encoders that write to a `Vec`.
     #[must_use]
     pub(crate) fn send(&mut self, conn: ConnId, write: impl FnOnce(&mut Vec<u8>)) -> bool {
-        self.join(conn, |bytes| bytes.append_by(write))
+        match self.last(conn) {
+            Some(bytes) => {
+                bytes.append_by(write);
+                bytes.len() <= SEND_LIMIT
+            }
+            None => {
+                self.output(Output::Send { conn, bytes: Packets::with(write) });
+                true
+            }
+        }
     }
 
+    /// Returns the last item if it is bytes for this connection: packets for one connection share a frame, because MQTT is a
+    /// byte stream over WebSocket [MQTT-6.0.0-4]. Only the last item is extended, which keeps the order with other outputs.
     #[inline]
-    fn join(&mut self, conn: ConnId, write: impl FnOnce(&mut Packets)) -> bool {
-        // Only the last item is extended, which keeps the order with other outputs.
-        if let Some(Work::Output(Output::Send { conn: last, bytes })) = self.work.back_mut()
-            && *last == conn
-        {
-            write(bytes);
-            // Packets for one connection share a frame: MQTT is a byte stream over WebSocket [MQTT-6.0.0-4].
-            return bytes.len() <= SEND_LIMIT;
+    fn last(&mut self, conn: ConnId) -> Option<&mut Packets> {
+        match self.work.back_mut() {
+            Some(Work::Output(Output::Send { conn: last, bytes })) if *last == conn => Some(bytes),
+            _ => None,
         }
-        let mut bytes = Packets::new();
-        write(&mut bytes);
-        self.output(Output::Send { conn, bytes });
-        true
     }
 
     /// Drops the work for a connection that has ended.
@@ -198,6 +210,19 @@ impl Outbox {
         }
         self.droppable += 1;
         self.enqueue(QueuedEvent::Other(Box::new(event)));
+    }
+
+    /// Returns the next work item if it is the only one and sends bytes, as the acknowledgement of a status mostly is. A work
+    /// item is large, and moving it costs more than the rest of an acknowledgement.
+    #[inline]
+    pub(crate) fn only_send(&mut self) -> Option<(ConnId, Packets)> {
+        if self.work.len() != 1 || self.store.is_some() {
+            return None;
+        }
+        let Some(Work::Output(Output::Send { conn, bytes })) = self.work.front_mut() else { return None };
+        let only = (*conn, core::mem::replace(bytes, Packets::new()));
+        self.work.clear();
+        Some(only)
     }
 
     /// Returns the next work item.
@@ -283,5 +308,23 @@ mod tests {
         assert!(!outbox.send(ConnId(1), |bytes| bytes.resize(SEND_LIMIT + 1, 0)));
         assert!(matches!(outbox.next_work(), Some(Work::Output(Output::Send { .. }))));
         assert!(!outbox.has_work());
+    }
+
+    #[test]
+    fn bytes_that_are_alone_are_returned_at_once_and_keep_their_order_otherwise() {
+        let mut outbox = Outbox::default();
+        assert!(outbox.append(ConnId(1), &[1, 2, 3, 4]));
+        assert!(outbox.append(ConnId(1), &[5]));
+        let (conn, bytes) = outbox.only_send().unwrap();
+        assert_eq!((conn, &bytes[..], outbox.has_work()), (ConnId(1), &[1, 2, 3, 4, 5][..], false));
+        assert!(outbox.append(ConnId(1), &[1]) && outbox.append(ConnId(2), &[2]));
+        assert!(outbox.only_send().is_none());
+        assert!(matches!(outbox.next_work(), Some(Work::Output(Output::Send { conn: ConnId(1), .. }))));
+        outbox.forget();
+        assert!(outbox.only_send().is_none(), "the store comes first");
+        assert!(matches!(outbox.next_work(), Some(Work::Output(Output::Forget))));
+        assert!(outbox.only_send().is_some_and(|(conn, _)| conn == ConnId(2)));
+        outbox.push(Work::Update { serial: 1 });
+        assert!(outbox.only_send().is_none(), "no bytes");
     }
 }

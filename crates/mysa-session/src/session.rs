@@ -588,6 +588,9 @@ impl Session {
     /// This call encodes a command's bytes, at the moment the driver takes them, and only if the command is undecided,
     /// the newest for its fields, and in time by the last [`Now`] that the session was given.
     pub fn poll_io(&mut self) -> Option<Output> {
+        if let Some((conn, bytes)) = self.cx.outbox.only_send() {
+            return Some(Output::Send { conn, bytes });
+        }
         loop {
             match self.cx.outbox.next_work()? {
                 Work::Output(output) => return Some(output),

@@ -32,6 +32,19 @@ impl Packets {
         Self(Bytes::Long(bytes))
     }
 
+    /// Creates packets with these bytes.
+    #[inline]
+    pub(crate) fn copied(bytes: &[u8]) -> Self {
+        // Most packets are acknowledgements. They are written as whole words: the processor stalls if bytes that were
+        // written one after the other are read together.
+        if let [one, two, three, four] = *bytes {
+            return Self(Bytes::Short([one, two, three, four, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 4));
+        }
+        let mut packets = Self::new();
+        packets.extend_from_slice(bytes);
+        packets
+    }
+
     pub(crate) fn extend_from_slice(&mut self, more: &[u8]) {
         if let Bytes::Short(bytes, len) = &mut self.0 {
             let end = usize::from(*len) + more.len();
