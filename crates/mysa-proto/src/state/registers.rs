@@ -63,10 +63,16 @@ impl Batch {
     #[inline(always)]
     fn is_followed_by(&self, fields: FieldSet, provenance: &Provenance) -> bool {
         let before = self.provenance();
+        // The messages of a device are placed at their arrival.
+        let is_placed_later = if provenance.source.is_device() {
+            provenance.received.mono >= before.received.mono
+        } else {
+            provenance.placed() >= before.placed()
+        };
         self.fields == fields
             && before.clock() == provenance.clock()
             && provenance.cmp_on_clock(&before).is_gt()
-            && provenance.placed() >= before.placed()
+            && is_placed_later
     }
 }
 
