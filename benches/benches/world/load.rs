@@ -26,7 +26,7 @@ const STEPS_PER_SECOND: usize = 100;
 /// Number of sessions whose frames are handled together, as a driver reads what several sockets have.
 pub(crate) const GROUP: usize = 16;
 /// Memory of a session with its connection and timers, and what a machine keeps for others.
-const BYTES_EACH: u64 = 13 * 1_024;
+const BYTES_EACH: u64 = 16 * 1_024;
 const RESERVE: u64 = 2 << 30;
 
 /// Result of one thread.
