@@ -120,6 +120,10 @@ fn body(message: &Message<'_>) {
             };
             let Some(id) = message.envelope.resp_id.and_then(|id| id.as_u64()) else { return };
             let sent = SentCommand { device, id, asked: ack.state.unwrap_or_default() };
+            if message.envelope.topic != TopicKind::Out {
+                assert_eq!(message.answers(&sent), Answer::NotAnAck, "only a device acknowledges");
+                return;
+            }
             let other = message.answers(&SentCommand { id: id ^ 1, ..sent });
             assert_eq!(other, Answer::NotThisRequest, "an acknowledgement is for one command");
             match message.answers(&sent) {
