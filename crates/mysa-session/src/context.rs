@@ -15,8 +15,7 @@ use crate::{
 };
 
 /// Context shared by the parts of a session: the time of the call, the settings, and the queue for the driver.
-///
-/// What every message reads or writes comes first, next to each other; see [`Session`](crate::Session).
+// The fields that every message reads or writes come first, next to each other; see `Session`.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Context {

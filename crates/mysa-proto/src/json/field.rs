@@ -8,7 +8,7 @@ use crate::{Amperes, Celsius, DutyCycle, JsonNumber, JsonStr, MessageId, Relativ
 
 pub(crate) type Read<T> = Result<Option<T>, Stop>;
 
-/// What members of an object are read into, by their keys.
+/// Destination of the members of an object, by their keys.
 pub(crate) trait ReadMembers<'a> {
     /// Reads the member whose key was read before as `known`, or else is next. Returns `false` and consumes nothing if the
     /// key is unknown or, while it is next, not in its usual form. The last value of a repeated key wins.
