@@ -1,15 +1,19 @@
 //! `mysa energy`: local days and hours, and the cost.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use mysa_sim::CloudSpec;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, LIVING};
 use crate::homes::two_homes;
 
-/// A home in Halifax with ten years of history, and this rate.
+/// A home in Halifax with a history since December 2024, and this rate.
 fn halifax(rate: &str) -> Bench {
+    const DECEMBER_2024: u64 = 1_733_011_200;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs();
     let mut spec = CloudSpec::demo();
-    spec.history_days = 3_650;
+    spec.history_days = u32::try_from(now.saturating_sub(DECEMBER_2024) / 86_400).expect("fewer days");
     spec.accounts[0].homes[0].rate = rate.into();
     let bench = Bench::with(spec);
     bench.log_in().ok();
