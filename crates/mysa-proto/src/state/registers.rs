@@ -1,6 +1,7 @@
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::ops::Range;
+use core::time::Duration;
 
 use crate::state::field_set::FieldSet;
 use crate::state::packed::Packed;
@@ -35,12 +36,17 @@ pub(crate) struct Entry {
     batch: u8,
 }
 
-/// Provenance of the entries of one observation that no later one has replaced. The other members fit into its padding:
-/// the cloud sends many fields with a time of their own, so batches are numerous.
+/// Provenance of the entries of one observation that no later one has replaced, packed into 32 bytes: the cloud sends many
+/// fields with a time of their own, so batches are numerous.
 #[derive(Clone, Copy)]
 struct Batch {
-    received: Now,
-    at: Option<UnixTime>,
+    /// Arrival by the monotonic clock, in nanoseconds; the maximum for a later one, in 584 years.
+    mono: u64,
+    /// Arrival by the wall clock.
+    wall: UnixTime,
+    /// Time of the values; without meaning if they are not dated.
+    at: UnixTime,
+    is_dated: bool,
     source: Source,
     /// Fields of its entries. An empty batch can be reused.
     fields: FieldSet,
@@ -48,15 +54,17 @@ struct Batch {
 
 impl Batch {
     #[inline(always)]
-    const fn new(provenance: Provenance, fields: FieldSet) -> Self {
-        let Provenance { received, at, source } = provenance;
-        Self { received, at, source, fields }
+    fn new(provenance: Provenance, fields: FieldSet) -> Self {
+        let Provenance { received: Now { mono, wall }, at, source } = provenance;
+        let nanos = mono.as_secs().saturating_mul(1_000_000_000).saturating_add(mono.subsec_nanos().into());
+        Self { mono: nanos, wall, at: at.unwrap_or(wall), is_dated: at.is_some(), source, fields }
     }
 
     #[inline(always)]
     const fn provenance(&self) -> Provenance {
-        let Self { received, at, source, .. } = *self;
-        Provenance { received, at, source }
+        let Self { mono, wall, at, is_dated, source, .. } = *self;
+        let received = Now { mono: Duration::from_nanos(mono), wall };
+        Provenance { received, at: if is_dated { Some(at) } else { None }, source }
     }
 
     /// True if an observation of the same fields by the same clock is later, also by its place among all clocks.
@@ -312,8 +320,6 @@ impl LwwMap {
 
 #[cfg(test)]
 mod tests {
-    use core::time::Duration;
-
     use super::*;
 
     /// A status of a device between two others is older than an answer of the cloud that arrived meanwhile.
