@@ -67,8 +67,8 @@ pub struct Device {
     record_model: Model,
     /// Limits and line voltage in its record.
     record: Arc<RecordFacts>,
-    /// Fields of undecided commands.
-    pub(crate) pending: Change,
+    /// Fields of undecided commands. Boxed because few thermostats have any.
+    pub(crate) pending: Option<Box<Change>>,
 }
 
 /// Facts of the records in one device list, shared by thermostats with equal facts.
@@ -181,7 +181,7 @@ impl Device {
             expected: now,
             stale: false,
             contradicts: false,
-            pending: Change::default(),
+            pending: None,
             lease_at: None,
             lease_until: Duration::ZERO,
             notice: PendingNotice::default(),
@@ -309,8 +309,8 @@ impl Device {
 
     /// Requested fields that have no verdict yet.
     #[must_use]
-    pub const fn pending(&self) -> Change {
-        self.pending
+    pub fn pending(&self) -> Change {
+        self.pending.as_deref().copied().unwrap_or_default()
     }
 
     /// Signs that the thermostat heats although its mode is off.

@@ -386,7 +386,7 @@ impl Session {
     pub(super) fn update_pending(&mut self, device: DeviceId) {
         let pending = self.commands.pending(device);
         if let Some(device) = self.devices.find_mut(device) {
-            device.pending = pending;
+            device.pending = (pending != Change::default()).then(|| pending.into());
         }
     }
 
