@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mysa_cognito::StoredSession;
@@ -19,6 +20,7 @@ pub(crate) struct Crowd {
     pub(crate) clients: Vec<Client>,
     timers: Timers,
     stored: StoredSession,
+    environment: Arc<Environment>,
     cloud: Cloud,
     pub(crate) devices: Vec<DeviceId>,
     pub(crate) mono: Duration,
@@ -107,6 +109,7 @@ impl Crowd {
             clients: Vec::new(),
             timers: Timers::new(world.now()),
             stored: world.stored().unwrap().clone(),
+            environment: Environment::mysa().into(),
             devices,
             mono: world.now(),
             birth: world.wall().plus_millis(-millis(world.now())),
@@ -138,7 +141,8 @@ impl Crowd {
         let start = Start::Resume { stored: self.stored.clone(), password: None };
         let mut seed = [7; 32];
         seed[..8].copy_from_slice(&number.to_le_bytes());
-        let session = Session::new(Settings::default(), Environment::mysa(), start, seed, self.now());
+        let session =
+            Session::new(Settings::default(), Arc::clone(&self.environment), start, seed, self.now());
         self.clients.push(Client { due: Duration::MAX, connection: None, session });
         self.settle(number);
     }

@@ -1,4 +1,5 @@
 use alloc::borrow::Cow;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -27,7 +28,7 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) entropy: Entropy,
     pub(crate) broker: BrokerHost,
-    pub(crate) environment: Environment,
+    pub(crate) environment: Arc<Environment>,
 }
 
 impl Context {
@@ -121,7 +122,7 @@ pub(crate) fn test_context() -> Context {
     Context {
         settings: Settings::default(),
         raw_messages: false,
-        environment: Environment::mysa(),
+        environment: Environment::mysa().into(),
         broker: BrokerHost::default(),
         now: Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) },
         entropy: Entropy::new([1; 32]),

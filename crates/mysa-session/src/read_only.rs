@@ -1,3 +1,5 @@
+use alloc::sync::Arc;
+
 use mysa_cognito::{Secret, StoredSession};
 use mysa_proto::DeviceId;
 use mysa_proto::rest::ReadRequest;
@@ -52,7 +54,13 @@ macro_rules! delegate {
 impl ReadOnlySession {
     /// Begins a session; see [`Session::new`]. [`Settings::read_only`] is always set.
     #[must_use]
-    pub fn new(settings: Settings, environment: Environment, start: Start, seed: [u8; 32], now: Now) -> Self {
+    pub fn new(
+        settings: Settings,
+        environment: impl Into<Arc<Environment>>,
+        start: Start,
+        seed: [u8; 32],
+        now: Now,
+    ) -> Self {
         let mut settings = settings;
         settings.read_only = true;
         Self(Session::new(settings, environment, start, seed, now))

@@ -1,4 +1,5 @@
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::hint::black_box;
@@ -86,9 +87,16 @@ const CALLERS: usize = 24;
 
 impl Session {
     /// Begins a session. The caller draws `seed` from the operating system and never reuses it: the sign-in keys derive
-    /// from it.
+    /// from it. The sessions of a process can share one environment.
     #[must_use]
-    pub fn new(settings: Settings, environment: Environment, start: Start, seed: [u8; 32], now: Now) -> Self {
+    pub fn new(
+        settings: Settings,
+        environment: impl Into<Arc<Environment>>,
+        start: Start,
+        seed: [u8; 32],
+        now: Now,
+    ) -> Self {
+        let environment = environment.into();
         let client_id = environment.pool.client_id.clone();
         let flow = settings.refresh_flow;
         let lookup = settings.lookup_endpoint && !matches!(start, Start::Captured { .. });

@@ -23,7 +23,7 @@ use crate::transport::{Connector, Tls, TlsError};
 #[derive(Debug)]
 #[must_use = "nothing happens before it is started"]
 pub struct ClientBuilder {
-    environment: Environment,
+    environment: Arc<Environment>,
     settings: Settings,
     start: Option<Start>,
     token_file: Option<TokenFile>,
@@ -33,7 +33,7 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    pub(crate) fn new(environment: Environment) -> Self {
+    pub(crate) fn new(environment: Arc<Environment>) -> Self {
         Self {
             environment,
             settings: Settings::default(),

@@ -43,9 +43,9 @@ impl Client {
         Self { monitor }
     }
 
-    /// Returns a builder. [`Environment::mysa`] is the production cloud.
-    pub fn builder(environment: Environment) -> ClientBuilder {
-        ClientBuilder::new(environment)
+    /// Returns a builder. [`Environment::mysa`] is the production cloud. The clients of a process can share one environment.
+    pub fn builder(environment: impl Into<Arc<Environment>>) -> ClientBuilder {
+        ClientBuilder::new(environment.into())
     }
 
     /// Returns a handle that cannot write.

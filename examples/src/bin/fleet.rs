@@ -4,6 +4,7 @@
 //! `fleet [SESSIONS] [MINUTES]`
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mysa_examples::Error;
@@ -124,6 +125,7 @@ impl Fleet {
             last: 0,
             meter: Meter::default(),
         };
+        let environment = Arc::new(Environment::mysa());
         for one in 0..sessions {
             let mut seed = [0; 32];
             seed[..8].copy_from_slice(&(one as u64 + 1).to_le_bytes());
@@ -131,7 +133,8 @@ impl Fleet {
                 username: format!("user{one}@example.com"),
                 password: "Correct-Horse-1".into(),
             };
-            let session = Session::new(Settings::default(), Environment::mysa(), start, seed, fleet.clock());
+            let environment = Arc::clone(&environment);
+            let session = Session::new(Settings::default(), environment, start, seed, fleet.clock());
             fleet.members.push(Member { session, due: None });
             fleet.call(one, |_, _| {});
         }

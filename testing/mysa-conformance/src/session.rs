@@ -41,7 +41,13 @@ impl Deref for Session {
 impl Session {
     /// Begins a session: [`mysa_session::Session::new`].
     #[must_use]
-    pub fn new(settings: Settings, environment: Environment, start: Start, seed: [u8; 32], now: Now) -> Self {
+    pub fn new(
+        settings: Settings,
+        environment: impl Into<Arc<Environment>>,
+        start: Start,
+        seed: [u8; 32],
+        now: Now,
+    ) -> Self {
         let origin = Instant::now();
         let record = Record::new(move || origin.elapsed() + now.mono, now.mono, LATENESS);
         let inner = mysa_session::Session::new(settings, environment, start, seed, now);

@@ -197,8 +197,9 @@ impl Account {
             self.enter(shared, Stage::Waiting, None).await;
         }
         let mut turn = Some(shared.starts.turn(shared).await);
-        let mut builder =
-            Client::builder(shared.environment.clone()).settings(shared.session_settings()).tls(&shared.tls);
+        let mut builder = Client::builder(Arc::clone(&shared.environment))
+            .settings(shared.session_settings())
+            .tls(&shared.tls);
         #[cfg(feature = "nats")]
         if let Some((registry, account)) = self.registry(shared) {
             let kept = registry.load(&account).await?;

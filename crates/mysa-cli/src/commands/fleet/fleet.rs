@@ -33,7 +33,7 @@ use crate::support::resolve;
 /// Everything that the accounts share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) environment: Environment,
+    pub(super) environment: Arc<Environment>,
     pub(super) settings: Settings,
     pub(super) tls: Tls,
     pub(super) connect_to: Option<SocketAddr>,
@@ -569,7 +569,7 @@ mod tests {
     fn fleet() -> Fleet {
         let terminal = Terminal::new(false, 0, false, false);
         Fleet::new(Shared {
-            environment: Environment::mysa(),
+            environment: Environment::mysa().into(),
             settings: Settings::default(),
             tls: Tls::new(&[]).unwrap(),
             connect_to: None,

@@ -291,7 +291,7 @@ async fn serve(
         }
     };
     let fleet = Fleet::new(Shared {
-        environment: context.environment.clone(),
+        environment: context.environment.clone().into(),
         settings: context.settings(),
         tls,
         connect_to: context.connect_to,
