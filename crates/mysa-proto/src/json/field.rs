@@ -17,11 +17,13 @@ pub(crate) trait ReadMembers<'a> {
     /// Reads members in any order, with any white space, up to the end of their object. `before_key` tells whether a key is
     /// next.
     #[inline(always)]
-    fn any_order(&mut self, mut before_key: bool, reader: &mut Reader<'a>) -> Result<(), Stop> {
+    fn any_order(&mut self, before_key: bool, reader: &mut Reader<'a>) -> Result<(), Stop> {
         if before_key {
             reader.peek();
+        } else if !reader.next_key()? {
+            return Ok(());
         }
-        while before_key || reader.next_key()? {
+        loop {
             let mut known = None;
             while !self.by_key(known, reader)? {
                 if known.is_some() {
@@ -30,9 +32,10 @@ pub(crate) trait ReadMembers<'a> {
                 }
                 known = Some(reader.any_key()?);
             }
-            before_key = reader.comma::<true>();
+            if !reader.next_key()? {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 }
 
@@ -61,35 +64,28 @@ pub(crate) trait ReadFields<'a>: ReadMembers<'a> + Default {
     /// Like [`ReadFields::read`], into fields that are still empty.
     #[inline(always)]
     fn fill(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
-        match reader.open_object() {
-            None => return reader.skip_value().map(drop),
-            Some(false) => return Ok(()),
-            Some(true) => {}
-        }
-        let before_key = self.in_order::<false>(reader)?;
-        if !before_key && reader.consume(b'}') {
-            return Ok(());
-        }
-        self.fill_rest(before_key, reader.is_blank(), reader)
+        self.fill_in_order::<false>(reader)
     }
 
     /// Like [`ReadFields::fill`], in a message that has white space so far if it has `BLANKS`.
     #[inline(always)]
     fn fill_in_order<const BLANKS: bool>(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
-        if !BLANKS {
-            return self.fill(reader);
+        match reader.open_object::<BLANKS>() {
+            None => return reader.skip_value().map(drop),
+            Some(false) => return Ok(()),
+            Some(true) => {}
         }
-        match reader.open_object() {
-            None => reader.skip_value().map(drop),
-            Some(false) => Ok(()),
-            Some(true) => self.fill_rest(true, true, reader),
+        let before_key = self.in_order::<BLANKS>(reader)?;
+        if !before_key && reader.close_object::<BLANKS>() {
+            return Ok(());
         }
+        self.fill_rest(before_key, !BLANKS && reader.is_blank(), reader)
     }
 
     /// Like [`ReadFields::fill`], in a message whose members are not in their usual order.
     #[inline(always)]
     fn fill_in_any_order(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
-        match reader.open_object() {
+        match reader.open_object::<true>() {
             None => reader.skip_value().map(drop),
             Some(false) => Ok(()),
             Some(true) => self.fill_rest(true, false, reader),

@@ -30,9 +30,11 @@ impl PlainNumber {
             let [one, _, tenth, _] = like(four & 0x00FF_FFFF, *b"0.0\0")?.map(u16::from);
             (one * 10 + tenth, bytes.get(3..)?)
         };
+        if ends(rest) {
+            return Some((tenths * 10, rest));
+        }
         match *rest {
-            [b',' | b'}', ..] => Some((tenths * 10, rest)),
-            [digit @ b'0'..=b'9', ref rest @ ..] if matches!(rest, [b',' | b'}', ..]) => {
+            [digit @ b'0'..=b'9', ref rest @ ..] if ends(rest) => {
                 Some((tenths * 10 + u16::from(digit - b'0'), rest))
             }
             _ => None,
@@ -72,8 +74,8 @@ impl PlainNumber {
     #[inline(always)]
     pub(crate) fn read_small(bytes: &[u8]) -> Option<(u8, &[u8])> {
         let (small, rest) = match *bytes {
-            [one @ b'0'..=b'9', ref rest @ ..] if matches!(rest, [b',' | b'}', ..]) => (one - b'0', rest),
-            [ten @ b'1'..=b'9', one @ b'0'..=b'9', ref rest @ ..] if matches!(rest, [b',' | b'}', ..]) => {
+            [one @ b'0'..=b'9', ref rest @ ..] if ends(rest) => (one - b'0', rest),
+            [ten @ b'1'..=b'9', one @ b'0'..=b'9', ref rest @ ..] if ends(rest) => {
                 ((ten - b'0') * 10 + (one - b'0'), rest)
             }
             _ => return None,
@@ -89,7 +91,7 @@ impl PlainNumber {
             return None;
         };
         // JSON has no leading zeros.
-        if eight.starts_with(b"0") || !matches!(behind, [b',' | b'}', ..]) {
+        if eight.starts_with(b"0") || !ends(behind) {
             return None;
         }
         let last = u64::from(ten - b'0') * 10 + u64::from(one - b'0');
@@ -149,6 +151,19 @@ impl PlainNumber {
         };
         let hundredths = i32::try_from(hundredths).ok()?;
         Some(if self.negative { -hundredths } else { hundredths })
+    }
+}
+
+/// True if a number has ended before this text. False for some texts before which it has.
+#[inline(always)]
+const fn ends(text: &[u8]) -> bool {
+    match text {
+        [b',', ..] => true,
+        [b'}' | b'\n', ..] => {
+            core::hint::cold_path();
+            true
+        }
+        _ => false,
     }
 }
 

@@ -120,12 +120,17 @@ impl<'a> Reader<'a> {
 
     /// Consumes the opening bracket of an object and the white space behind it, and the closing bracket if the object is empty.
     /// Returns `true` if a key must follow, and `None`, consuming nothing but white space, if the value is not an object.
+    ///
+    /// With `BLANKS`, white space is expected.
     #[inline(always)]
-    pub(crate) fn open_object(&mut self) -> Option<bool> {
+    pub(crate) fn open_object<const BLANKS: bool>(&mut self) -> Option<bool> {
         work::count(1);
-        if let [b'{', b'"', ..] = self.rest {
-            self.step(1);
-            return Some(true);
+        if let [b'{', behind @ ..] = self.rest {
+            let behind = if BLANKS { skip_line(behind) } else { behind };
+            if let [b'"', ..] = behind {
+                self.rest = behind;
+                return Some(true);
+            }
         }
         self.open_unusual_object()
     }
@@ -136,6 +141,7 @@ impl<'a> Reader<'a> {
             return None;
         }
         self.step(1);
+        self.rest = skip_line(self.rest);
         let more = self.peek() != Some(b'}');
         self.step(usize::from(!more));
         Some(more)
@@ -145,49 +151,48 @@ impl<'a> Reader<'a> {
     /// if a key must follow.
     #[inline(always)]
     pub(crate) fn next_key(&mut self) -> Result<bool, Stop> {
-        let more = match self.peek() {
-            Some(b',') => true,
-            Some(b'}') => false,
-            _ => return Err(self.unexpected("',' or '}'")),
-        };
-        self.step(1);
-        if more {
-            self.peek();
+        if self.comma::<true>() {
+            return Ok(true);
         }
-        Ok(more)
+        if self.close_object::<true>() {
+            return Ok(false);
+        }
+        if self.comma::<true>() { Ok(true) } else { Err(self.unexpected("',' or '}'")) }
+    }
+
+    /// Fast path: consumes the closing bracket of an object, and with `BLANKS` the white space before it, if the bracket is next.
+    #[inline(always)]
+    pub(crate) fn close_object<const BLANKS: bool>(&mut self) -> bool {
+        if BLANKS {
+            self.rest = skip_line(self.rest);
+        }
+        self.consume(b'}')
     }
 
     /// Fast path: consumes a comma, and with `BLANKS` the white space behind it, if the comma is next.
     #[inline(always)]
     pub(crate) fn comma<const BLANKS: bool>(&mut self) -> bool {
-        let comma = self.consume(b',');
-        if BLANKS && comma {
-            self.skip_few_blanks();
-        }
-        comma
+        work::count(1);
+        let [b',', behind @ ..] = self.rest else { return false };
+        self.rest = if BLANKS { skip_line(behind) } else { behind };
+        true
     }
 
-    /// Fast path: consumes `key`, given with its quotes and colon, and with `BLANKS` the white space behind it, if these
-    /// bytes follow.
+    /// Fast path: consumes `key`, given with its quotes and colon, and with `BLANKS` a blank behind it, if these bytes follow.
+    /// Readers of values skip any other white space.
     #[inline(always)]
     pub(crate) fn consume_key<const BLANKS: bool, const N: usize>(&mut self, key: &[u8; N]) -> bool {
-        let found = self.consume_text(key);
-        if BLANKS && found {
-            self.skip_few_blanks();
+        work::count(1);
+        match self.rest.split_first_chunk() {
+            Some((next, behind)) if same(next, key) => {
+                self.rest = match behind {
+                    [b' ', behind @ ..] if BLANKS => behind,
+                    _ => behind,
+                };
+                true
+            }
+            _ => false,
         }
-        found
-    }
-
-    #[inline(always)]
-    fn skip_few_blanks(&mut self) {
-        let mut rest = self.rest;
-        if let [b' ', behind @ ..] = rest {
-            rest = behind;
-        }
-        if let [..=b' ', ..] = rest {
-            rest = skip_blanks(rest);
-        }
-        self.rest = rest;
     }
 
     /// Slot of the key that is next, in a table of [`Key::slot`]. `None` if too little text follows.
@@ -211,6 +216,12 @@ impl<'a> Reader<'a> {
     #[inline(always)]
     pub(crate) const fn is_capital_key(&self) -> bool {
         matches!(self.rest, [b'"', b'A'..=b'Z', ..])
+    }
+
+    /// True if more than an opening bracket was read since a place.
+    #[inline(always)]
+    pub(crate) const fn has_blanks_since(&self, Place(start): Place<'a>) -> bool {
+        start.len() > self.rest.len() + 1
     }
 
     /// True if white space is next.
@@ -508,15 +519,37 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Skips the white space around a bracket or comma: probably none, a blank, or a line break and an even number of blanks.
+///
+/// The blanks of a line are compared, not counted: the processor predicts a comparison, as lines are indented like those of the
+/// message before, and goes on without waiting for a count.
+#[inline(always)]
+fn skip_line(text: &[u8]) -> &[u8] {
+    let rest = match text {
+        [b'!'..=u8::MAX, ..] => return text,
+        [b' ', behind @ ..] => behind,
+        [b'\n', behind @ ..] => {
+            let mut rest = behind;
+            while let Some((b"    ", behind)) = rest.split_first_chunk() {
+                work::count(4);
+                rest = behind;
+            }
+            if let Some((b"  ", behind)) = rest.split_first_chunk() {
+                rest = behind;
+            }
+            rest
+        }
+        _ => text,
+    };
+    if let [..=b' ', ..] = rest { skip_blanks(rest) } else { rest }
+}
+
 /// Skips white space.
 // A function of its own, so that the fast path stays small.
 #[inline(never)]
 fn skip_blanks(mut text: &[u8]) -> &[u8] {
     loop {
         work::count(1);
-        if let [b'\n', rest @ ..] = text {
-            text = rest;
-        }
         while let Some((b"    ", rest)) = text.split_first_chunk() {
             work::count(4);
             text = rest;

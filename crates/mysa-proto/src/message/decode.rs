@@ -46,10 +46,13 @@ field::fields! { 'a;
 #[inline]
 pub(crate) fn message<'a>(topic: TopicKind, reader: &mut Reader<'a>) -> Result<Message<'a>, DecodeError> {
     let start = reader.place();
-    match reader.open_object() {
+    match reader.open_object::<false>() {
         None => Err(not_an_object(reader)),
         Some(false) => decode_any_order(&mut Decoder::default(), topic, start, None, reader),
         Some(true) if reader.is_capital_key() => legacy(topic, start, reader),
+        Some(true) if reader.has_blanks_since(start) => {
+            decode_with_blanks(&mut Decoder::default(), topic, start, reader)
+        }
         Some(true) => decode_envelope_first::<false>(&mut Decoder::default(), topic, start, reader),
     }
 }
@@ -82,19 +85,19 @@ fn decode_envelope_first<'a, const BLANKS: bool>(
         40 => {
             let mut status = StatusBody::default();
             status.fill_in_order::<BLANKS>(reader).map_err(|Stop| reader.error())?;
-            rest.read(decoder, Body::Status(status.0), reader)
+            rest.read::<BLANKS>(decoder, Body::Status(status.0), reader)
         }
         44 => {
             let mut body = ControlBody::default();
             body.fill_in_order::<BLANKS>(reader).map_err(|Stop| reader.error())?;
             if body.is_command(topic) {
-                return rest.read(decoder, body.finish(topic), reader);
+                return rest.read::<BLANKS>(decoder, body.finish(topic), reader);
             }
-            rest.read(decoder, Body::Ack(body.ack), reader)
+            rest.read::<BLANKS>(decoder, Body::Ack(body.ack), reader)
         }
         _ => {
             let body = read_body(number, topic, reader).map_err(|Stop| reader.error())?;
-            rest.read(decoder, body, reader)
+            rest.read::<BLANKS>(decoder, body, reader)
         }
     }
 }
@@ -119,7 +122,8 @@ fn legacy<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Message<'a>, DecodeError> {
     let mut flat = Flat::default();
-    let before_key = legacy_in_order::<false>(&mut flat, reader).map_err(|Stop| reader.error())?;
+    let before_key = reader.has_blanks_since(start)
+        || legacy_in_order::<false>(&mut flat, reader).map_err(|Stop| reader.error())?;
     let mut decoder = Decoder::default();
     if before_key || !reader.consume(b'}') {
         decoder.legacy_rest(topic, before_key, &mut flat, reader).map_err(|Stop| reader.error())?;
@@ -139,14 +143,14 @@ struct Rest<'a> {
 impl<'a> Rest<'a> {
     // Inlined, so that neither the decoder nor the body is copied.
     #[inline(always)]
-    fn read(
+    fn read<const BLANKS: bool>(
         self,
         decoder: &mut Decoder<'a>,
         body: Body<'a>,
         reader: &mut Reader<'a>,
     ) -> Result<Message<'a>, DecodeError> {
         let raw_body = Some(reader.since(self.body_start));
-        if !reader.consume(b'}') && (reader.peek() != Some(b'}') || !reader.consume(b'}')) {
+        if !reader.close_object::<BLANKS>() && !reader.close_object::<true>() {
             decoder.raw_body = raw_body;
             decoder.body = Some((self.number, PartBody::Other(body)));
             return decode_any_order(decoder, self.topic, self.start, Some(false), reader);
@@ -191,7 +195,7 @@ impl<'a> Decoder<'a> {
     pub(crate) fn salvage(topic: TopicKind, reader: &mut Reader<'a>) -> Envelope<'a> {
         let (mut decoder, mut flat) = (Self::default(), Flat::default());
         // The members before the error are the result.
-        if reader.open_object() == Some(true) {
+        if reader.open_object::<false>() == Some(true) {
             let _ = decoder.decode_any_order(topic, true, &mut flat, reader);
         }
         decoder.envelope(topic, &flat)
@@ -242,6 +246,9 @@ impl<'a> Decoder<'a> {
         if before_key {
             reader.peek();
             before_key = legacy_in_order::<true>(flat, reader)?;
+            if !before_key && reader.close_object::<true>() {
+                return Ok(());
+            }
         }
         LegacyAnyOrder(AnyOrder { envelope: self, flat, topic }).any_order(before_key, reader)
     }
@@ -533,7 +540,7 @@ fn read_body<'a>(number: i64, topic: TopicKind, reader: &mut Reader<'a>) -> Resu
 /// Guesses the number of a message by the first key of its body. A wrong guess costs another reading of the body.
 fn likely_number(reader: &mut Reader<'_>) -> i64 {
     let mut reader = reader.clone();
-    let control = reader.open_object() == Some(true) && {
+    let control = reader.open_object::<false>() == Some(true) && {
         reader.peek();
         let mut starts = |text: &[u8; 4]| reader.consume_text(text);
         starts(b"\"sta") || starts(b"\"suc") || starts(b"\"tri") || starts(b"\"typ")
@@ -554,7 +561,7 @@ impl<'a> ReadMembers<'a> for StatusBody {
         if known != const { Some(Key::new("reading")) } {
             return Ok(false);
         }
-        match reader.open_object() {
+        match reader.open_object::<false>() {
             None => drop(reader.skip_value()?),
             Some(false) => {}
             Some(true) => self.0.fill_rest(true, false, reader)?,
