@@ -24,18 +24,25 @@ pub(crate) trait ReadMembers<'a> {
             return Ok(());
         }
         loop {
-            let mut known = None;
-            while !self.by_key(known, reader)? {
-                if known.is_some() {
-                    reader.skip_value()?;
-                    break;
-                }
-                known = Some(reader.any_key()?);
+            if !self.by_key(None, reader)? {
+                self.by_any_key(reader)?;
             }
             if !reader.next_key()? {
                 return Ok(());
             }
         }
+    }
+
+    /// Reads the next member, whose key is unknown or not in its usual form.
+    // A function of its own, so that the one for usual keys stays small.
+    #[cold]
+    #[inline(never)]
+    fn by_any_key(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
+        let key = reader.any_key()?;
+        if !self.by_key(Some(key), reader)? {
+            reader.skip_value()?;
+        }
+        Ok(())
     }
 }
 

@@ -195,6 +195,13 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// First bytes of the object that is next, from its first key.
+    #[inline(always)]
+    pub(crate) fn first_key(&self) -> Option<&'a [u8; 4]> {
+        let [b'{', behind @ ..] = self.rest else { return None };
+        skip_line(behind).first_chunk()
+    }
+
     /// Slot of the key that is next, in a table of [`Key::slot`]. `None` if too little text follows.
     #[inline(always)]
     pub(crate) fn slot<const SLOTS: usize>(&self) -> Option<usize> {

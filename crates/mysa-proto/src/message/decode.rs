@@ -222,8 +222,27 @@ impl<'a> Decoder<'a> {
         self.src.fill_in_order::<BLANKS>(reader)
     }
 
+    /// Like `read_src`, in a message whose members are not in their usual order: both orders of the two members are usual.
+    #[inline(always)]
+    fn read_src_in_any_order(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
+        self.src = Party::default();
+        match reader.open_object::<true>() {
+            None => return reader.skip_value().map(drop),
+            Some(false) => return Ok(()),
+            Some(true) => {}
+        }
+        let mut before_key = self.src.in_order::<true>(reader)?;
+        if before_key {
+            before_key = self.src.in_order::<true>(reader)?;
+        }
+        if !before_key && reader.close_object::<true>() {
+            return Ok(());
+        }
+        self.src.fill_rest(before_key, false, reader)
+    }
+
     /// Reads members in any order, as [`ReadFields::fill_rest`] does.
-    #[inline(never)]
+    #[inline(always)]
     fn decode_any_order(
         &mut self,
         topic: TopicKind,
@@ -437,10 +456,7 @@ impl<'a> AnyOrder<'_, 'a> {
     fn envelope_by_key(&mut self, known: Option<Key>, reader: &mut Reader<'a>) -> Result<bool, Stop> {
         by_key! { reader, known;
             ver: "ver" => reader.skip_version()?;
-            src: "src" => {
-                self.envelope.src = Party::default();
-                self.envelope.src.fill_in_any_order(reader)?;
-            };
+            src: "src" => self.envelope.read_src_in_any_order(reader)?;
             dest: "dest" => self.envelope.dest = Party::read(reader)?;
             time: "time" | "ts" => self.envelope.time = field::time(reader)?;
             msg: "msg" => self.envelope.msg = field::integer(reader)?;
@@ -538,13 +554,8 @@ fn read_body<'a>(number: i64, topic: TopicKind, reader: &mut Reader<'a>) -> Resu
 }
 
 /// Guesses the number of a message by the first key of its body. A wrong guess costs another reading of the body.
-fn likely_number(reader: &mut Reader<'_>) -> i64 {
-    let mut reader = reader.clone();
-    let control = reader.open_object::<false>() == Some(true) && {
-        reader.peek();
-        let mut starts = |text: &[u8; 4]| reader.consume_text(text);
-        starts(b"\"sta") || starts(b"\"suc") || starts(b"\"tri") || starts(b"\"typ")
-    };
+fn likely_number(reader: &Reader<'_>) -> i64 {
+    let control = matches!(reader.first_key(), Some(b"\"sta" | b"\"suc" | b"\"tri" | b"\"typ"));
     if control { 44 } else { 40 }
 }
 
