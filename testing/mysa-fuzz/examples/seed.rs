@@ -377,6 +377,51 @@ fn scripts(seeds: &mut Seeds) {
         &[&[2], live, &[0x5a, 0], command, &[0x07, 0xff, 0x0f, 0x5c, 0, 0x98], status, ack, &[0x5a, 0, 0xff]],
     );
 
+    // Challenges: the password's, and a code that is wrong before it is right; a choice of the method; one that only the vendor's
+    // app can answer, then a code whose answer is lost; refusals of codes; a sign-out instead of an answer.
+    let (wrong, right, method): (&[u8], &[u8], &[u8]) = (&[0x49, 1], &[0x49, 0], &[0x49, 2]);
+    seeds
+        .add("session", &[&[0, 0x48, 5, 0x48, 0], wrong, &[0x30], right, &[0x30], live, command, &[0x4e, 0]]);
+    seeds.add("session", &[&[0, 0x48, 3], wrong, &[0x30], method, &[0x30, 0x49, 3, 0x30], live, command]);
+    seeds.add(
+        "session",
+        &[&[0, 0x48, 4], right, &[0xf6, 0x18, 0x48, 1], right, &[0x68, 0, 0], right, &[0x30], live],
+    );
+    for refusal in 6..12 {
+        let again: &[u8] = &[0x18, 0x18, 0x48, 2];
+        seeds.add(
+            "session",
+            &[&[3, 0x48, 8, 0x18, 0x48, 2], right, &[0x48, refusal], again, right, &[0x30], live],
+        );
+    }
+    seeds
+        .add("session", &[&[0, 0x48, 0, 0xfe], right, &[0x18, 0xf6, 0x18, 0x48, 0], wrong, &[0x48, 6, 0xff]]);
+
+    // Thermostats that the caller knows, of which the account has one more, or not; commands to all of them.
+    let assume: &[u8] = &[0x4a, 3, 0, 0, 0, 1, 1, 1, 1, b'x', 2, 2, 0];
+    let all: &[u8] = &[&[0x4c, 4, 0, 1, 2, 0, 0], change].concat();
+    let later: &[u8] = &[0x18, 0x18, 0x18, 0x98];
+    for choice in [1, 2] {
+        seeds
+            .add("session", &[&[choice], assume, &[0x70, 0x98], live, all, later, &[0x4e, 0], later, assume]);
+        seeds.add(
+            "session",
+            &[&[choice, 0x4d], live, all, later, &[0x4e, 1], later, all, all, all, &[0x4d], live],
+        );
+    }
+    // Changes of settings: each once, with an answer, a refused token, no connection, and by a session that only reads.
+    let settings: &[u8] = &[
+        0x4b, 0, 0, 4, b'H', b'a', b'l', b'l', 0x4b, 0, 1, 1, 0x4b, 1, 2, 10, 80, 0x4b, 2, 3, 1, 0x4b, 0, 4,
+        10, 60,
+    ];
+    let refused: &[u8] = &[0x60, 0, 3, 0, 0, 0, 0, 0];
+    seeds.add("session", &[&[2], live, settings, &[0x30; 6], settings, refused, &[0x30; 6], live]);
+    seeds.add(
+        "session",
+        &[&[2], live, settings, &[0x68, 0, 1, 0x68, 0, 0], refused, refused, &[0x30; 4], refused],
+    );
+    seeds.add("session", &[&[0x3a], live, settings, all, &[0x30; 4]]);
+
     let join: &[u8] = &[0x70, 0xb2, 0, 0];
     let set: &[u8] = &[0xca, 0, 0, 1, 2, 3, 4, 1, 0xd0, 0x03, 3];
     seeds.add("sim", &[&[1], join, set, &[0x20, 0x20, 0x03, 0xff, 0xff]]);

@@ -1,3 +1,6 @@
+mod cloud;
+mod requests;
+
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,26 +16,29 @@ use mysa_sigv4::PresignedUrl;
 use mysa_testkit::{Ack, BrokerBehavior, BrokerConnection, V2Status, publish, publish_at_least_once};
 use serde_json::Value;
 
-use crate::cognito::TOKENS;
 use crate::command::change;
 use crate::mutate;
 use crate::script::Script;
+use cloud::{Account, CODE, METHOD, Order};
+use requests::{PendingHttp, Writes};
 
 const START: i64 = 1_767_323_045_000;
 const DEVICE: &str = "a0b1c2d3e4f7";
+const OTHER: &str = "b0b1c2d3e4f7";
 const TOKENS_KEPT: [&str; 2] = ["refresh", "renewed elsewhere"];
 const DATES: [Option<&str>; 4] =
     [None, Some("Fri, 02 Jan 2026 03:04:05 GMT"), Some("Fri, 02 Jan 2026 04:04:05 GMT"), Some("yesterday")];
 
 /// Session with any sequence of inputs.
 ///
-/// Input: a byte that selects the start and the settings, then a script of time, answers, failures, frames, commands and
-/// messages, valid or not.
+/// Input: a byte that selects the start and the settings, then a script of time, answers, failures, frames, commands, messages,
+/// challenges, assumed thermostats and changes of settings, valid or not.
 ///
 /// Every command has at most one verdict, by its deadline if time advances, and exactly one after the shutdown. A preview sends
 /// nothing, and a command after it is refused for the same reason or accepted. Every request of the application has one answer.
-/// Nothing is sent on a closed connection, no command on a blocked one, and nothing is written to a thermostat without a command.
-/// The session becomes idle. Its queues are bounded.
+/// Nothing is sent on a closed connection, no command on a blocked one, and nothing is written to a thermostat without a command,
+/// or at all by a session that only reads. A change of settings is written once, as requested. An answer to a challenge is sent
+/// once, and only the pool's tokens sign in. The session becomes idle. Its queues are bounded.
 ///
 /// ```
 /// // A stored session; correct answers; the connection opens; the broker answers.
@@ -58,8 +64,7 @@ struct Harness {
     session: Session,
     mono: Duration,
     wall_ahead: i64,
-    /// Unanswered requests, with the time at which the session gives each up.
-    http: Vec<(HttpId, String, Duration)>,
+    http: Vec<PendingHttp>,
     /// Requests whose body the driver has not fetched.
     deferred: BTreeSet<HttpId>,
     conns: BTreeMap<ConnId, Conn>,
@@ -67,6 +72,10 @@ struct Harness {
     commands: BTreeMap<CommandId, (Duration, Option<Verdict>)>,
     /// Requests of the application without an answer.
     requests: BTreeSet<RequestId>,
+    writes: Writes,
+    account: Account,
+    /// Commands that the thermostats have not acknowledged.
+    orders: Vec<Order>,
     /// Each password starts a new sign-in, regardless of the result of the last.
     sign_ins: usize,
     asked: bool,
@@ -126,6 +135,9 @@ impl Harness {
             conns: BTreeMap::new(),
             commands: BTreeMap::new(),
             requests: BTreeSet::new(),
+            writes: Writes::default(),
+            account: Account::default(),
+            orders: Vec::new(),
             sign_ins: 0,
             asked: false,
             load: false,
@@ -156,7 +168,17 @@ impl Harness {
                 self.read();
                 self.check_deadlines();
             }
-            0x30..0x50 => self.answer_correctly(),
+            0x30..0x48 | 0x4f => self.answer_correctly(),
+            0x48 => self.answer_sign_in(script),
+            0x49 => {
+                let answer = script.pick(&[CODE, "654321", METHOD, " 123456\n", ""]);
+                self.answer_challenge(answer);
+            }
+            0x4a => self.assume_devices(script),
+            0x4b => self.write_settings(script),
+            0x4c => self.command_many(script),
+            0x4d => self.account.has_other ^= true,
+            0x4e => self.acknowledge(script),
             0x50..0x54 => self.preview(script),
             0x54..0x57 => {
                 let device = device(script);
@@ -182,8 +204,8 @@ impl Harness {
             0x5d..0x60 => self.ask(script),
             0x60..0x68 => {
                 let Some(at) = chosen(script, self.http.len()) else { return };
-                let (id, ..) = self.http.remove(at);
-                if !self.connect(id) {
+                let mut request = self.http.remove(at);
+                if !self.connect(&mut request) {
                     return;
                 }
                 let status = script.pick(&[200, 301, 400, 401, 403, 404, 429, 500, 503, 204, 999]);
@@ -208,11 +230,11 @@ impl Harness {
                     location: location.as_deref(),
                     body,
                 };
-                self.session.handle_http(self.now(), id, HttpResult::Answer(answer));
+                self.deliver(request, answer);
             }
             0x68..0x70 => {
                 let Some(at) = chosen(script, self.http.len()) else { return };
-                let (id, ..) = self.http.remove(at);
+                let mut request = self.http.remove(at);
                 let failure = script.pick(&[
                     HttpFailure::Timeout,
                     HttpFailure::Unreachable,
@@ -220,9 +242,10 @@ impl Harness {
                     HttpFailure::Broken,
                 ]);
                 let connected = matches!(failure, HttpFailure::Timeout | HttpFailure::Broken);
-                if connected && !self.connect(id) {
+                if connected && !self.connect(&mut request) {
                     return;
                 }
+                let id = request.id;
                 self.session.handle_http(self.now(), id, HttpResult::Failed(failure));
                 // A repeated answer belongs to no request.
                 self.session.handle_http(self.now(), id, HttpResult::Failed(failure));
@@ -284,16 +307,20 @@ impl Harness {
             0xf4..0xf6 => self.session.network_changed(self.now()),
             0xf6..0xf8 => {
                 self.sign_ins += 1;
+                self.forget_tokens();
                 self.session.sign_in(self.now(), Secret::from("p"));
             }
-            0xf8..0xfa => drop(self.session.answer_challenge(self.now(), &script.text())),
+            0xf8..0xfa => self.answer_challenge(&script.text()),
             0xfa..0xfc => {
                 // Stored session, requested or not: none, that of this process, or that of another process.
                 let kept = script.option(|script| stored(script.pick(&TOKENS_KEPT)));
                 self.session.handle_stored(self.now(), kept);
             }
             0xfc..0xfe => self.paused = !self.paused,
-            0xfe => self.session.sign_out(self.now()),
+            0xfe => {
+                self.forget_tokens();
+                self.session.sign_out(self.now());
+            }
             _ => {
                 self.ended = true;
                 self.session.shutdown(self.now());
@@ -369,7 +396,7 @@ impl Harness {
     /// Sends a message of a thermostat, valid or not, about itself or another.
     fn send_message(&mut self, script: &mut Script<'_>, op: u8) {
         let degrees = f64::from(script.byte()) / 8.0;
-        let time = (START + self.wall_ahead) / 1_000 + i64::try_from(self.mono.as_secs()).unwrap_or(0);
+        let time = self.thermostat_time();
         let payload = match op & 3 {
             0 => V2Status { setpoint: degrees, ..V2Status::new(DEVICE, time) }.to_string().into_bytes(),
             1 => {
@@ -393,67 +420,11 @@ impl Harness {
         }
     }
 
-    /// Connects for a request whose body is deferred. False if the session has withdrawn it.
-    fn connect(&mut self, id: HttpId) -> bool {
-        !self.deferred.remove(&id) || {
-            let body = self.session.deferred_body(self.now(), id);
-            assert!(self.asked || body.is_none(), "a write without a request");
-            self.read();
-            body.is_some()
-        }
-    }
-
-    fn answer_correctly(&mut self) {
-        if core::mem::take(&mut self.load) {
-            self.session.handle_stored(self.now(), None);
-            self.read();
-        }
-        if core::mem::take(&mut self.store) {
-            self.session.handle_store_result(self.now(), StoreResult::Stored);
-            self.read();
-        }
-        let Some((id, what, _)) = self.http.pop() else { return };
-        if !self.connect(id) {
-            return;
-        }
-        let now = self.now();
-        let secs = now.wall.as_secs();
-        let body: Vec<u8> = match what.as_str() {
-            it if it.ends_with("InitiateAuth") => TOKENS.into(),
-            // The pool replaces the refresh token with each use.
-            it if it.ends_with("FromRefreshToken") => {
-                let new = format!(r#"{{"RefreshToken":"after {secs}","AccessToken""#);
-                String::from_utf8_lossy(TOKENS).replace(r#"{"AccessToken""#, &new).into()
-            }
-            it if it.ends_with("GetId") => br#"{"IdentityId":"us-east-1:identity"}"#.into(),
-            it if it.ends_with("ForIdentity") => format!(
-                r#"{{"IdentityId":"us-east-1:identity","Credentials":{{"AccessKeyId":"ASIAEXAMPLE","SecretKey":"s","SessionToken":"t","Expiration":{}.0}}}}"#,
-                secs + 3_600
-            )
-            .into(),
-            "GET /devices" => {
-                format!(r#"{{"DevicesObj":{{"{DEVICE}":{{"Id":"{DEVICE}","Model":"BB-V2-0-L","Name":"Hall"}}}}}}"#).into()
-            }
-            "GET /devices/state" => format!(
-                r#"{{"DeviceStatesObj":{{"{DEVICE}":{{"Device":"{DEVICE}","Timestamp":{secs},"SetPoint":{{"v":19,"t":{secs}}}}}}}}}"#
-            )
-            .into(),
-            it if it.starts_with("GET /endpoint?") => {
-                br#"{"endpointAddress":"a3q27gia9qg3zy-ats.iot.us-east-1.amazonaws.com"}"#.into()
-            }
-            it if it.starts_with("GET /things/") => {
-                format!(r#"{{"thingName":"{DEVICE}","attributes":{{"Serial":"123"}}}}"#).into()
-            }
-            _ => b"{}".into(),
-        };
-        let answer = HttpAnswer { status: 200, body: &body, ..HttpAnswer::default() };
-        self.session.handle_http(now, id, HttpResult::Answer(answer));
-    }
-
     /// Drains the session and advances it to now. It must become idle.
     fn settle(&mut self) {
         for round in 0.. {
             self.read();
+            assert!(self.account.has_signed_in || self.session.user_id().is_none(), "no tokens, and a user");
             if self.session.poll_timeout().is_none_or(|deadline| deadline.at > self.mono) {
                 return;
             }
@@ -474,14 +445,19 @@ impl Harness {
                     if request.body.ready().is_none() {
                         self.deferred.insert(request.id);
                     }
-                    let target = request.headers.iter().find(|(name, _)| *name == "x-amz-target");
-                    let target = target.map_or("", |(_, value)| value.rsplit('.').next().unwrap_or(""));
-                    let path = request.url.splitn(4, '/').nth(3).unwrap_or_default();
-                    let write = request.method != "GET" && path.starts_with("state/");
-                    assert!(self.asked || !write, "a write without a request: {}", request.url);
-                    let given_up = self.mono + request.timeout + Duration::from_secs(5);
-                    self.http.push((request.id, format!("{} /{path}{target}", request.method), given_up));
-                    let waiting = self.http.iter().filter(|(.., given_up)| *given_up > self.mono).count();
+                    let pending = PendingHttp::new(&request, self.mono);
+                    let read_only = self.session.settings().read_only;
+                    assert!(
+                        self.asked || !pending.is_command(),
+                        "a write without a request: {}",
+                        request.url
+                    );
+                    assert!(!(read_only && pending.is_write()), "a write of a reader: {}", request.url);
+                    if pending.answer.is_some() {
+                        assert_eq!(self.account.answer.take(), pending.answer, "an answer of nobody");
+                    }
+                    self.http.push(pending);
+                    let waiting = self.http.iter().filter(|request| request.given_up > self.mono).count();
                     assert!(waiting < 32 + self.sign_ins, "{:?}", self.http);
                 }
                 Output::Dial(dial) => {
@@ -491,6 +467,8 @@ impl Harness {
                 Output::Send { conn, bytes } => {
                     let is_command = contains(&bytes, b"\"msg\":44");
                     assert!(self.asked || !is_command, "a command without a request");
+                    let read_only = self.session.settings().read_only;
+                    assert!(!(read_only && is_command), "a command of a reader");
                     let Some(state) = self.conns.get_mut(&conn) else {
                         panic!("sent on {conn}, which is gone")
                     };
@@ -499,6 +477,7 @@ impl Harness {
                     let exchange = state.broker.receive(&BrokerBehavior::default(), &bytes);
                     state.valid.extend(exchange.reply);
                     assert!(state.valid.len() < 1 << 16);
+                    self.orders.extend(exchange.received.iter().filter_map(Order::read));
                 }
                 Output::Close { conn } | Output::Abort { conn } => drop(self.conns.remove(&conn)),
                 Output::Event(Event::Verdict { id, verdict, .. }) => {
@@ -509,6 +488,13 @@ impl Harness {
                 }
                 Output::Event(Event::Response { id, .. }) => {
                     assert!(self.requests.remove(&id), "an answer to {id:?}");
+                    self.writes.end(id);
+                }
+                Output::Event(Event::Challenge(challenge)) => {
+                    assert!(
+                        !challenge.again || self.account.answers > 0,
+                        "no answer was wrong: {challenge:?}"
+                    );
                 }
                 Output::Load => self.load = true,
                 Output::Store(_) => self.store = true,
@@ -557,7 +543,7 @@ fn any_stored(script: &mut Script<'_>) -> StoredSession {
 }
 
 fn device(script: &mut Script<'_>) -> DeviceId {
-    let id = if script.byte() == 0xff { "b0b1c2d3e4f7" } else { DEVICE };
+    let id = if script.byte() == 0xff { OTHER } else { DEVICE };
     DeviceId::new(id).expect("an id")
 }
 
@@ -581,7 +567,8 @@ mod tests {
 
     #[test]
     fn the_first_seed_reaches_the_live_level_and_a_verdict() {
-        let seed = crate::corpus::input_named(include_bytes!("../../../fuzz/corpus/session.ar"), "seed-000");
+        let seed =
+            crate::corpus::input_named(include_bytes!("../../../../fuzz/corpus/session.ar"), "seed-000");
         let mut script = Script::new(seed);
         let mut harness = Harness::new(&mut script).unwrap();
         harness.settle();
@@ -593,5 +580,62 @@ mod tests {
         }
         assert!(live, "{}", harness.session.service());
         assert!(harness.commands.values().any(|(_, resolved)| resolved.is_some()), "{:?}", harness.commands);
+    }
+    #[test]
+    fn a_wrong_code_asks_again_and_the_right_one_signs_in() {
+        // The challenge of the password, a text message, a wrong code, and the pool's answers.
+        let mut harness = after(&[0, 0x48, 5, 0x48, 0, 0x49, 1, 0x30]);
+        assert_eq!((harness.session.user_id(), harness.account.answers), (None, 1));
+        harness.steps(&[0x49, 0, 0x30]);
+        assert_eq!((harness.session.user_id(), harness.account.answers), (Some("u"), 2));
+    }
+
+    #[test]
+    fn several_commands_go_to_thermostats_of_the_caller() {
+        let change = [0, 1, 0xc4, 0x09];
+        let mut harness = after(&[1, 0x4a, 2, 0, 0, 0, 1, 0, 0, 0x70, 0x98, 0x98]);
+        assert_eq!(harness.session.devices().len(), 2);
+        harness.steps(&[&[0x4c, 3, 0, 1, 2], &change[..]].concat());
+        // The second command is sent a second later.
+        harness.steps(&[0, 0xe8, 3, 0, 0xe8, 3]);
+        assert_eq!(harness.orders.len(), 2, "none to the third, which is unknown");
+        harness.steps(&[0x4e, 0]);
+        let confirmed =
+            |(_, verdict): &&(_, Option<Verdict>)| matches!(verdict, Some(Verdict::Confirmed { .. }));
+        assert_eq!(harness.commands.len(), 3);
+        assert_eq!(harness.commands.values().filter(confirmed).count(), 2, "{:?}", harness.commands);
+    }
+
+    #[test]
+    fn a_change_of_settings_is_written_again_after_a_refused_token() {
+        let mut harness = after(&[2, 0x30, 0x4b, 0, 3, 1, 0x60, 0, 3, 0, 0, 0, 0, 0]);
+        let waits = |harness: &Harness| harness.http.iter().any(PendingHttp::is_write);
+        for _ in 0..8 {
+            if waits(&harness) {
+                break;
+            }
+            harness.steps(&[0x30]);
+        }
+        assert!(waits(&harness) && harness.requests.len() == 1, "{:?}", harness.http);
+        harness.steps(&[0x30; 8]);
+        assert!(harness.requests.is_empty() && !waits(&harness), "{:?}", harness.http);
+    }
+
+    fn after(data: &[u8]) -> Harness {
+        let mut script = Script::new(data);
+        let mut harness = Harness::new(&mut script).unwrap();
+        harness.settle();
+        harness.steps(script.rest());
+        harness
+    }
+
+    impl Harness {
+        fn steps(&mut self, data: &[u8]) {
+            let mut script = Script::new(data);
+            while !script.is_empty() {
+                self.step(&mut script);
+                self.settle();
+            }
+        }
     }
 }
