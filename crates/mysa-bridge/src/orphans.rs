@@ -65,6 +65,8 @@ impl Orphans {
 
     /// Notes that a thermostat has left, and its messages are removed.
     pub(crate) fn note_removed(&mut self, id: DeviceId) {
+        // It may have come and gone before the first list, while it was still noted as one of an earlier run.
+        self.seen.remove(&id);
         if self.removed.len() < MAX_ORPHANS {
             self.removed.insert(id);
         }
@@ -94,7 +96,6 @@ impl Orphans {
         let due_since = |since: &Duration| since.saturating_add(cx.settings.forget_after) <= cx.mono();
         let due = self.seen.iter().filter(|(_, since)| due_since(since)).map(|(&id, _)| id);
         for id in due.collect::<Vec<_>>() {
-            self.seen.remove(&id);
             self.note_removed(id);
             cx.clear(id);
             if let Some(metering) = metering.as_deref_mut() {

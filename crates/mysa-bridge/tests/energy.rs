@@ -595,6 +595,24 @@ fn a_thermostat_that_left_is_removed_although_the_broker_has_lost_it() {
 }
 
 #[test]
+fn a_thermostat_that_the_first_list_lacks_is_removed_at_once_and_once() {
+    let mut harness = starting(Settings::new("mysa-bridge"));
+    let start = now(&harness);
+    harness.peer.bridge.start_energy(with_two(), start);
+    // The driver knows it from the earlier run, before it has read the list.
+    harness.show(&bedroom());
+    harness.secs(1);
+    list(&mut harness, &[living_room()]);
+    harness.secs(1);
+    assert_eq!(harness.broker.retained(BEDROOM_AVAILABILITY), None);
+    harness.secs(7_200);
+    assert_eq!(harness.broker.published(BEDROOM_AVAILABILITY), ["online", ""]);
+    let removed =
+        |event: &&Event| matches!(event, Event::Removed { device } if device.as_str() == "b0b1c2d3e4f6");
+    assert_eq!(harness.peer.events.iter().filter(removed).count(), 1);
+}
+
+#[test]
 fn a_published_thermostat_that_is_still_in_the_account_stays() {
     let mut harness = metered(&[living_room(), bedroom()], with_two());
     assert_eq!(harness.broker.published(BEDROOM_AVAILABILITY), ["online"]);
