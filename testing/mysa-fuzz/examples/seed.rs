@@ -524,6 +524,45 @@ fn scripts(seeds: &mut Seeds) {
     let wait: &[u8] = &[&[5, 0xff, 0x7f, 10, 0].repeat(3)[..], up].concat();
     seeds.add("bridge", &[&[6], up, home, live, &other, &[15, 0x80, 2, 2, 1, 2, 1], wait, &identity(1), off]);
 
+    // Power without a history, with a gap and an impossible power, and the total after a restart; then a history.
+    let listed: &[u8] = &[7, 1, 1, 0, 13, 0];
+    let power: &[u8] = &[0xf0, 0, 0xdc, 0x05, 0, 150];
+    let rest: &[u8] = &[0xf0, 0, 0, 0, 2, 150, 0xf0, 0, 0xff, 0xff, 0, 100, 0xf5, 0x00, 0x20];
+    seeds.add(
+        "bridge",
+        &[&[6], listed, power, power, rest, power, &[0xf4], listed, power, &[15, 0x3e], power, minute],
+    );
+    seeds.add(
+        "bridge",
+        &[&[7], &[7, 1, 0, 0, 0, 13, 0, 0], &[0xf0, 0, 0xdc, 0x05, 1, 150, 0], &[15, 0x42, 0xf4]],
+    );
+    // Holds: each value for each field.
+    let holds: Vec<u8> = (0..26).flat_map(|at| [0xf3, 0, at & 1, at / 2, 0]).collect();
+    seeds.add("bridge", &[&[6], listed, power, &holds, &[0xf5, 0, 8, 0xf4], &holds]);
+    // Home Assistant starts, twice within the pause; the connection ends before the answer.
+    let birth: &[u8] = &[0xf1, 0, 0, 0xf1, 0, 0, 0xf1, 0, 1];
+    seeds.add("bridge", &[&[6], listed, power, birth, &[0xf5, 160, 0], birth, &[1, 0, 0xf5, 160, 0]]);
+    // Thermostats that no account has: of an earlier run, and one that the broker names again after its removal.
+    let orphan: &[u8] = &[0xf2, 2, 0, 0];
+    let hour: &[u8] = &[0xf5, 0xff, 0xff];
+    seeds.add(
+        "bridge",
+        &[&[6], orphan, listed, power, &[0xf5, 0, 1], orphan, hour, orphan, birth, &[0xf5, 0xff, 0], power],
+    );
+    seeds.add(
+        "bridge",
+        &[
+            &[6],
+            listed,
+            power,
+            &[0xf0, 1, 1, 0, 0, 9],
+            &[0xf4, 7, 0, 1, 0, 13, 0],
+            hour,
+            &[0xf2, 0, 2, 0],
+            hour,
+        ],
+    );
+
     // Exchange with the store, and time until two clients run; requests; verdicts; the other workers.
     let run: &[u8] = &[0x30, 0x10, 0x30, 0x10, 0x30, 0x10, 0x30];
     let ask: &[u8] = &[0xa8, 0, 0, 0, 0, 0x10, 0x27, 20];
