@@ -480,6 +480,46 @@ fn scripts(seeds: &mut Seeds) {
         seeds.add("sim", &[&[choice], &token, &[0x48, 0, 2, 0, 0, 0, 0], join]);
     }
 
+    // Every fault by its name, with a journal: at once, and after three seconds for eight.
+    for first in (0..96).step_by(8) {
+        let faults = (first..first + 8).flat_map(|fault| {
+            let planned: &[u8] = &[0x28, fault, 1, fault & 7, 1, 3, 1, 0x40, 0x1f];
+            [&[0x28, fault, 0, 0, 0], set, planned, &[0x20, 0x48, 0, 1, 0, 0, 0, 0, 0x29, 0]].concat()
+        });
+        let faults: Vec<u8> = faults.collect();
+        seeds.add("sim", &[&[1, 0x2a], join, &faults, &[0x07, 0xff, 0x0f, 0x29, 0xff]]);
+    }
+    // Wrong passwords until the account is locked; challenges, answered wrongly and rightly.
+    let (wrong, right): (&[u8], &[u8]) = (&[0x99, 0], &[0x99, 1]);
+    seeds.add("sim", &[&[0, 0x98, 0, 0x98, 0, 0x98, 1], join, set]);
+    for choice in [0x41, 0x81, 0xc1] {
+        seeds.add(
+            "sim",
+            &[&[choice], wrong, right, right, right, join, set, &[0x98, 1], wrong, wrong, wrong, right],
+        );
+    }
+    seeds.add(
+        "sim",
+        &[&[0xc0, 0x98, 1], right, right, &[0x98, 1, 0x98, 0], right, &[0x07, 0xff, 0x0f], right],
+    );
+    // The next cloud knows the tokens, or not, or they have expired.
+    for choice in [0x21, 0x25, 1] {
+        seeds.add(
+            "sim",
+            &[&[choice], join, set, &[0x9a], join, set, &[0x5c, 0, 0, 0xf8, 5, 0x07, 0xff, 0xff, 0x9a]],
+        );
+    }
+    // A client that acknowledges, one that does not, and one that ends its subscriptions.
+    let minute: &[u8] = &[0x00, 0x60, 0xea];
+    seeds.add(
+        "sim",
+        &[&[9], join, set, minute, &[0x9b, 0, 0], set, &[0x9b, 0, 1, 9, 0, 0x9c, 0, 2, 0], set, minute],
+    );
+    seeds.add(
+        "sim",
+        &[&[11], join, &[0xb1, 0, 0x9c, 0, 1, 0x9c, 0, 7, 5], set, &minute.repeat(3), &[0x9b, 9, 0]],
+    );
+
     let up: &[u8] = &[0, 0, 2, 0, 4, 0, 2, 0, 12, 0, 2, 0];
     let home: &[u8] = &[6, 0, 1, 2, 0x80, 1, 1, 1, b'a', 0, 1, 1, 0, 0, 0, 0, 7, 1, 1, 0];
     let off: &[u8] = &[9, 0, 0, 2, 1, 0];

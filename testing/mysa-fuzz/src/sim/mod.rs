@@ -1,11 +1,13 @@
+mod account;
 mod app;
+mod faults;
+mod packets;
 
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 
-use mysa_cognito::{AwsCredentials, Pool, Secret, SignIn, Step, Tokens, get_credentials, get_id};
-use mysa_mqtt_codec::{ClientId, Connect, Delivery, Filter, Outbound, PacketId, Publish, QoS, Stream, Topic};
+use mysa_cognito::{AwsCredentials, Pool, Secret, Tokens, get_credentials, get_id};
+use mysa_mqtt_codec::{ClientId, Connect, Delivery, Outbound, PacketId, Publish, Stream, Topic};
 use mysa_proto::UnixTime;
 use mysa_sigv4::{Authority, Credentials, HeaderSigner, Presigner, Request as Signed, TokenRule};
 use mysa_sim::{Cloud, CloudSpec, HttpAnswer, HttpRequest, Now, Output, Upgrade};
@@ -14,6 +16,8 @@ use serde_json::{Value, json};
 use crate::mutate;
 use crate::script::Script;
 use app::{AppRequest, Ids};
+use faults::Followed;
+use packets::Client;
 
 const WALL: i64 = 1_767_323_045;
 const IDP: &str = "cognito-idp.us-east-1.amazonaws.com";
@@ -30,10 +34,13 @@ const HOSTS: [&str; 6] =
 
 /// Simulated cloud with any clients.
 ///
-/// Input: a byte that selects the setup and whether a client has signed in, then a script of requests, upgrades, bytes and time.
+/// Input: a byte that selects the setup and whether a client has signed in, then a script of requests, sign-ins, upgrades, bytes,
+/// faults, restarts and time.
 ///
-/// It sends valid JSON and MQTT, and nothing on a closed connection. Thermostats stay within their settings and obey no client
-/// that has not signed in. No request of an app ends in a server error. Its queues are bounded.
+/// It sends valid JSON and MQTT, and nothing on a closed connection. A client gets only messages to which it has subscribed.
+/// Thermostats stay within their settings and obey no client that has not signed in. Only the right password and the right answer
+/// to a challenge sign in; the tokens of an earlier cloud only with its secret, until they expire. Without a fault, no request of
+/// an app ends in a server error. The journal has every fault, incident and end of a connection once. The queues are bounded.
 ///
 /// ```
 /// // An hour passes, and somebody asks without a token.
@@ -57,42 +64,68 @@ pub fn sim(data: &[u8]) {
 struct Harness {
     cloud: Cloud,
     mono: Duration,
+    spec: CloudSpec,
     streams: BTreeMap<u64, Stream>,
+    /// What the client of each connection has subscribed to, and has to acknowledge.
+    clients: BTreeMap<u64, Client>,
     next_conn: u64,
     signed_in: Option<(Tokens, Option<AwsCredentials>)>,
     /// True if the id token is sent as `Bearer …`.
     bearer: bool,
     /// Ids of the home and its zone, once an app has read them.
     home: Option<(String, String)>,
+    /// Password of the account.
+    password: String,
+    /// Number of sign-ins by a password in the script.
+    sign_ins: usize,
+    /// Latest challenge of the user pool.
+    challenge: Option<Value>,
+    /// Time at which the latest tokens expire.
+    expires: Duration,
+    /// `true` once a fault or an incident was asked for.
+    is_disturbed: bool,
+    followed: Followed,
 }
 
 impl Harness {
     fn new(choice: u8) -> Self {
+        // Without schedules every command is one of a client. All models include those that have shadows.
+        let mut spec = match choice & 3 {
+            0 | 2 => CloudSpec::demo().without_schedules(),
+            1 => CloudSpec::demo(),
+            _ => CloudSpec::all(),
+        };
+        account::prepare(&mut spec, choice);
         if choice & 1 == 0 {
-            // Without schedules every command is one of a client.
-            return Self::with(CloudSpec::demo().without_schedules());
+            return Self::with(spec);
         }
-        // All models, with those that have shadows.
-        let mut spec = if choice & 2 == 0 { CloudSpec::demo() } else { CloudSpec::all() };
         spec.rules.bearer = choice & 4 != 0;
         spec.rules.wildcards = choice & 8 != 0;
         spec.rules.rotation = choice & 16 != 0;
         let bearer = spec.rules.bearer;
         let mut harness = Self { bearer, ..Self::with(spec) };
-        harness.signed_in = harness.sign_in().map(|tokens| (tokens, None));
-        assert!(harness.signed_in.is_some(), "the right password");
+        harness.sign_in();
+        assert!(harness.signed_in.is_some() || harness.challenge.is_some(), "the right password");
         harness
     }
 
     fn with(spec: CloudSpec) -> Self {
         Self {
-            cloud: Cloud::new(spec, 7, at(Duration::ZERO)),
+            cloud: Cloud::new(spec.clone(), 7, at(Duration::ZERO)),
             mono: Duration::ZERO,
+            spec,
             streams: BTreeMap::new(),
+            clients: BTreeMap::new(),
             next_conn: 1,
             signed_in: None,
             bearer: false,
             home: None,
+            password: CloudSpec::DEMO_PASSWORD.into(),
+            sign_ins: 0,
+            challenge: None,
+            expires: Duration::ZERO,
+            is_disturbed: false,
+            followed: Followed::default(),
         }
     }
 
@@ -105,7 +138,7 @@ impl Harness {
                     && !reply.body.is_empty()
                 {
                     let json = serde_json::from_slice::<Value>(&reply.body);
-                    assert!(json.is_ok(), "{json:?} to {request:?}");
+                    assert!(json.is_ok() || self.is_disturbed, "{json:?} to {request:?}");
                 }
                 Some((reply.status, reply.body))
             }
@@ -124,26 +157,6 @@ impl Harness {
             body: body.as_bytes(),
         };
         self.http(&request)
-    }
-
-    /// Signs in as the demo account. The client's side is constant, so it is computed once.
-    fn sign_in(&mut self) -> Option<Tokens> {
-        static SECOND: OnceLock<String> = OnceLock::new();
-        let pool = Pool::new("us-east-1", "us-east-1_GUFWfhI7g", CLIENT);
-        let password = Secret::from(CloudSpec::DEMO_PASSWORD);
-        static FIRST: OnceLock<String> = OnceLock::new();
-        if FIRST.get().is_none() {
-            let (request, wait) = SignIn::start(&pool, CloudSpec::DEMO_EMAIL, password, [3; 32]);
-            let _ = FIRST.set(request.body().to_owned());
-            let mut cloud = Self::with(CloudSpec::demo());
-            let (status, body) = cloud.aws(IDP, request.target, request.body())?;
-            let Ok(Step::Continue(request, _)) = wait.reply(status, &body, WALL) else { return None };
-            let _ = SECOND.set(request.body().to_owned());
-        }
-        self.aws(IDP, "AWSCognitoIdentityProviderService.InitiateAuth", FIRST.get()?)?;
-        let second = "AWSCognitoIdentityProviderService.RespondToAuthChallenge";
-        let (status, body) = self.aws(IDP, second, SECOND.get()?)?;
-        tokens_of(&pool, status, &body)
     }
 
     fn credentials(&mut self) -> Option<AwsCredentials> {
@@ -167,6 +180,14 @@ impl Harness {
                 self.mono += Duration::from_millis(u64::from(script.u16()) << (op & 7));
                 self.cloud.handle_timeout(at(self.mono));
             }
+            0x28 => self.fault(script),
+            0x29 => self.end_fault(script),
+            0x2a => self.follow(),
+            0x98 => self.sign_in_again(script),
+            0x99 => self.answer_challenge(script),
+            0x9a => self.restart(),
+            0x9b => self.acknowledge(script),
+            0x9c => self.unsubscribe(script),
             0x20..0x30 => {
                 let Some(next) = self.cloud.poll_timeout() else { return };
                 self.mono = self.mono.max(next);
@@ -201,25 +222,10 @@ impl Harness {
             }
             0xa0..0xb0 => {
                 let conn = self.some_conn(script);
+                self.clients.entry(conn).or_default().is_raw = true;
                 self.cloud.handle_ws_bytes(at(self.mono), conn, script.bytes());
             }
-            0xb0..0xc8 => {
-                let conn = self.some_conn(script);
-                let filter = match op & 3 {
-                    0 => script.text(),
-                    1 => "/v1/dev/+/out".into(),
-                    3 if op & 4 != 0 => format!("$aws/things/{}/shadow/name/+/#", self.device(script)),
-                    _ => format!("/v1/dev/{}/out", self.device(script)),
-                };
-                let (Ok(filter), Some(id)) = (Filter::new(&filter), PacketId::new(u16::from(op))) else {
-                    return;
-                };
-                let mut bytes = Vec::new();
-                let filters = [(filter, QoS::AtLeastOnce)];
-                if (Outbound::Subscribe { id, filters: &filters }).encode(&mut bytes).is_ok() {
-                    self.cloud.handle_ws_bytes(at(self.mono), conn, &bytes);
-                }
-            }
+            0xb0..0xc8 => self.subscribe(script, op),
             0xc8..0xf8 => {
                 let conn = self.some_conn(script);
                 let device = self.device(script);
@@ -340,7 +346,11 @@ impl Harness {
         if let Some((status, body)) = self.http(&request) {
             // One answer says that there is no such thermostat in this way.
             let is_known = path.starts_with("/devices/update_available");
-            assert!(status < 500 || is_known, "{status} {} to {request:?}", body.escape_ascii());
+            assert!(
+                status < 500 || is_known || self.is_disturbed,
+                "{status} {} to {request:?}",
+                body.escape_ascii()
+            );
         }
     }
 
@@ -374,37 +384,8 @@ impl Harness {
         let now = at(self.mono).wall.as_millis();
         let is_valid = credentials.expires_at_ms > now && (endpoint || device != NOBODY);
         let expected = if is_valid { 200 } else { 403 };
-        assert_eq!(answer.map(|(status, _)| status), Some(expected), "{target}");
-    }
-
-    /// A request of a client that has signed in to the user pool.
-    fn user_pool(&mut self, script: &mut Script<'_>) {
-        let Some((tokens, _)) = self.signed_in.clone() else { return };
-        let refresh = tokens.refresh.as_ref().map_or("", |token| token.expose());
-        let access = tokens.access.expose();
-        let (action, body) = match script.byte() % 6 {
-            0 => ("GetUser", json!({ "AccessToken": access })),
-            1 => ("GlobalSignOut", json!({ "AccessToken": access })),
-            2 => ("RevokeToken", json!({ "ClientId": CLIENT, "Token": refresh })),
-            3 => ("ConfirmDevice", json!({ "AccessToken": access, "DeviceKey": "us-east-1_x" })),
-            4 => ("GetTokensFromRefreshToken", json!({ "ClientId": CLIENT, "RefreshToken": refresh })),
-            _ => {
-                let parameters = json!({ "REFRESH_TOKEN": refresh });
-                (
-                    "InitiateAuth",
-                    json!({ "ClientId": CLIENT, "AuthFlow": "REFRESH_TOKEN_AUTH", "AuthParameters": parameters }),
-                )
-            }
-        };
-        let target = format!("AWSCognitoIdentityProviderService.{action}");
-        let Some((status, body)) = self.aws(IDP, &target, &body.to_string()) else { return };
-        let pool = Pool::new("us-east-1", "us-east-1_GUFWfhI7g", CLIENT);
-        if let Some(mut new) =
-            tokens_of(&pool, status, &body).filter(|_| action.contains("Auth") || action.contains("From"))
-        {
-            new.refresh = new.refresh.or(tokens.refresh);
-            self.signed_in = Some((new, None));
-        }
+        let status = answer.map(|(status, _)| status);
+        assert!(self.is_disturbed || status == Some(expected), "{status:?} to {target}");
     }
 
     fn upgrade(&mut self, conn: u64, path: &str, query: &str, mqtt: bool) -> bool {
@@ -414,6 +395,7 @@ impl Harness {
         if accepted {
             assert!(self.signed_in.is_some(), "an upgrade without credentials");
             self.streams.insert(conn, Stream::new(1 << 20));
+            self.clients.insert(conn, Client::default());
         }
         accepted
     }
@@ -445,12 +427,17 @@ impl Harness {
                     let Some(stream) = self.streams.get_mut(&conn) else {
                         panic!("sent on {conn}, which is gone")
                     };
+                    let client = self.clients.entry(conn).or_default();
                     let mut input = &bytes[..];
-                    while stream.next(&mut input).unwrap_or_else(|error| panic!("{error}")).is_some() {}
+                    while let Some(packet) = stream.next(&mut input).unwrap_or_else(|error| panic!("{error}"))
+                    {
+                        client.receive(&packet);
+                    }
                 }
                 Output::Close { conn, .. } => drop(self.streams.remove(&conn)),
             }
         }
+        self.poll_journal();
         assert!(self.cloud.poll_timeout().is_none_or(|next| next + Duration::from_secs(1) > self.mono));
     }
 
@@ -462,7 +449,7 @@ impl Harness {
             assert!((5.0..=40.0).contains(&setpoint), "{truth:?}");
             assert!(truth.room.is_finite() && truth.energy.is_finite() && truth.watts >= 0.0, "{truth:?}");
             assert!(truth.watts <= truth.rated_watts.max(4_000.0) * 1.2, "{truth:?}");
-            if self.signed_in.is_none() {
+            if self.signed_in.is_none() && !self.is_disturbed {
                 assert_eq!(truth.messages.commands, 0, "a command of an unauthorised client: {truth:?}");
             }
         }
@@ -555,6 +542,71 @@ mod tests {
                 updates += harness.cloud.counters().structured_updates;
             }
             assert!(updates >= expected, "{updates} updates with {choice}");
+        }
+    }
+    #[test]
+    fn only_the_right_password_and_code_sign_in() {
+        let mut harness = after(&[0x40, 0x98, 0]);
+        assert!(harness.signed_in.is_none() && harness.challenge.is_none());
+        harness.steps(&[0x98, 1, 0x99, 0]);
+        assert!(harness.signed_in.is_none() && harness.challenge.is_some());
+        harness.steps(&[0x99, 1]);
+        assert!(harness.signed_in.is_some());
+    }
+
+    #[test]
+    fn the_next_cloud_knows_the_tokens_only_with_the_secret() {
+        // A connection, and a registration by the credentials of before.
+        assert!(after(&[0x21, 0x70, 0x9a, 0x70, 0x5c, 0, 0]).signed_in.is_some());
+        assert!(after(&[0x01, 0x70, 0x9a, 0x70]).signed_in.is_none());
+    }
+
+    #[test]
+    fn every_named_fault_is_started_and_is_in_the_journal() {
+        let count = u8::try_from(mysa_sim::NamedFault::all().len()).unwrap();
+        let started = (0..count).filter(|fault| after(&[1, 0x2a, 0x28, *fault, 0, 0, 0]).is_disturbed);
+        assert_eq!(started.count(), usize::from(count));
+    }
+
+    #[test]
+    fn a_client_that_unsubscribes_gets_nothing_more() {
+        let set: &[u8] = &[0xca, 0, 0, 1, 2, 3, 4, 1, 0xd0, 0x03, 3, 0x20, 0x20, 0x20];
+        let mut harness = after(&[&[1, 0x70, 0xb2, 0, 0], set].concat());
+        let received =
+            |harness: &Harness| harness.clients.values().map(|client| client.received).sum::<usize>();
+        let before = received(&harness);
+        assert!(before > 0);
+        harness.steps(&[&[0x9c, 0, 2, 0], set].concat());
+        assert_eq!(received(&harness), before);
+    }
+
+    #[test]
+    fn a_client_acknowledges_what_it_got() {
+        let mut names = mysa_sim::NamedFault::all().iter();
+        let raise_qos = names.position(|fault| fault.name() == "raise-qos").unwrap();
+        let mut harness = after(&[1, 0x28, u8::try_from(raise_qos).unwrap(), 0, 0, 0, 0x70, 0xb2, 0, 0]);
+        harness.steps(&[0xca, 0, 0, 1, 2, 3, 4, 1, 0xd0, 0x03, 3, 0x20, 0x20, 0x20]);
+        let in_flight =
+            |harness: &Harness| harness.cloud.connections().map(|one| one.in_flight).sum::<usize>();
+        assert!(in_flight(&harness) > 0);
+        harness.steps(&[0x9b, 0, 0]);
+        assert_eq!(in_flight(&harness), 0);
+    }
+
+    fn after(data: &[u8]) -> Harness {
+        let mut script = Script::new(data);
+        let mut harness = Harness::new(script.byte());
+        harness.steps(script.rest());
+        harness
+    }
+
+    impl Harness {
+        fn steps(&mut self, data: &[u8]) {
+            let mut script = Script::new(data);
+            while !script.is_empty() {
+                self.step(&mut script);
+                self.drain();
+            }
         }
     }
 }
