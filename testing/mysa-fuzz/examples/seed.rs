@@ -288,6 +288,20 @@ fn scripts(seeds: &mut Seeds) {
         seeds.add("command", &[&[model], setpoint, &[1, 2, 1, 1, 1, 1], &[0; 16], b"user"]);
         seeds.add("command", &[&[model], &[0, 1, 0, 0, 1, 1], &[0; 24]]);
         seeds.add("command", &[&[model], &[0, 0, 0, 0, 0, 0, 1, 3, 1, 4], &[0; 24]]);
+        // A pair of setpoints with and without its mode, and an offset: the last choices, behind limits, form, id and name.
+        let pair: &[u8] = &[1, 0x6c, 0x09, 0xb8, 0x0b];
+        for last in [
+            &[0, 1, 0x6c, 0x09, 0xb8, 0x0b, 0][..],
+            &[0, 0, 1, 0x8a, 0x02],
+            &[&[1, 0], pair, &[1, 0x5e, 0x01]].concat(),
+        ] {
+            seeds.add("command", &[&[model], &[0; 10], &[0; 11], last]);
+            seeds.add("command", &[&[model], &[0, 1, 1], &[0; 8], &[0; 11], last]);
+        }
+        let narrow: &[u8] = &[1, 0xd0, 0x09, 1, 0xc4, 0x0a];
+        seeds.add("command", &[&[model], &[0, 1, 1], &[0; 8], narrow, &[0; 9], &[0], pair]);
+        let crossed: &[u8] = &[1, 0xb8, 0x0b, 0x6c, 0x09];
+        seeds.add("command", &[&[model], &[0, 1, 1], &[0; 8], &[0; 11], &[0], crossed, &[1, 0xff, 0xff]]);
     }
     let word = |kind: u8, source: u8, at: u8, arrival: u8, degrees: u8| {
         [
