@@ -18,7 +18,7 @@ pub(super) struct Orphans {
     seen: BTreeMap<DeviceId, Option<Duration>>,
     /// Those that were seen since they were removed, or never removed.
     removable: BTreeSet<DeviceId>,
-    /// Topics on which an empty message was sent and not acknowledged.
+    /// Topics of availabilities on which an empty message was sent and not acknowledged.
     sent: BTreeSet<String>,
     /// Topics on which the broker has an empty message, and has named nothing else since.
     empty: BTreeSet<String>,
@@ -62,7 +62,11 @@ impl Orphans {
         }
     }
 
+    /// The bridge empties a topic. That of a state may be emptied again, since the result of a command repeats it.
     pub(super) fn publish_empty(&mut self, topic: &str) {
+        if !topic.ends_with("/availability") {
+            return;
+        }
         assert!(!self.empty.contains(topic), "{topic} was emptied twice");
         self.sent.insert(topic.to_owned());
     }
