@@ -93,7 +93,7 @@ const BLANKS: [Blanks; 7] = [
     Blanks { before_key: &[""], before_value: &[" "], elsewhere: &["\n"] },
     Blanks { before_key: &["", " "], before_value: &["", " "], elsewhere: &["", "", "", " "] },
     Blanks {
-        before_key: &["", " ", "\n", "\t", "     ", "\n\n        "],
+        before_key: &["", " ", "\n", "\t", "     ", "\n  ", "\n   ", "\n            ", "\n\n        "],
         before_value: &["", " ", "  ", "\r", "\n  \t"],
         elsewhere: &["", " ", "\t", "\r\n", "\n    "],
     },

@@ -1,6 +1,8 @@
 //! Readers of field values. A value that is absent, `null`, -1, of the wrong type or out of range becomes `None` and
 //! does not affect other fields. An error means that the text is not JSON, never that a value is unexpected.
 
+use core::hint::cold_path;
+
 use crate::json::key::Key;
 use crate::json::plain_number::PlainNumber;
 use crate::json::reader::{Reader, Stop};
@@ -86,6 +88,7 @@ pub(crate) trait ReadFields<'a>: ReadMembers<'a> + Default {
         if !before_key && reader.close_object::<BLANKS>() {
             return Ok(());
         }
+        cold_path();
         self.fill_rest(before_key, !BLANKS && reader.is_blank(), reader)
     }
 
@@ -250,6 +253,7 @@ pub(crate) fn quantity(reader: &mut Reader<'_>) -> Read<f64> {
     }
 }
 
+#[cold]
 #[inline(never)]
 fn unusual_quantity(reader: &mut Reader<'_>) -> Read<f64> {
     reader.peek();
@@ -274,6 +278,7 @@ pub(crate) fn celsius(reader: &mut Reader<'_>) -> Read<Celsius> {
     }
 }
 
+#[cold]
 #[inline(never)]
 fn unusual_celsius(reader: &mut Reader<'_>) -> Read<Celsius> {
     reader.peek();
@@ -316,6 +321,7 @@ pub(crate) fn integer(reader: &mut Reader<'_>) -> Read<i64> {
     }
 }
 
+#[cold]
 #[inline(never)]
 fn large_integer(reader: &mut Reader<'_>) -> Read<i64> {
     reader.peek();
@@ -354,6 +360,7 @@ pub(crate) fn flag(reader: &mut Reader<'_>) -> Read<bool> {
     }
 }
 
+#[cold]
 #[inline(never)]
 fn unusual_flag(reader: &mut Reader<'_>) -> Read<bool> {
     match reader.peek() {
@@ -382,6 +389,7 @@ pub(crate) fn time(reader: &mut Reader<'_>) -> Read<UnixTime> {
     }
 }
 
+#[cold]
 #[inline(never)]
 fn unusual_time(reader: &mut Reader<'_>) -> Read<UnixTime> {
     reader.peek();

@@ -1,3 +1,5 @@
+use core::hint::cold_path;
+
 use crate::json::number::{EXACT, run_of_digits};
 use crate::json::work;
 
@@ -161,7 +163,7 @@ const fn ends(text: &[u8]) -> bool {
         [b',', ..] => true,
         [b'}' | b'\n', ..] => {
             // Without this, all three characters are compared at once, which takes more instructions.
-            core::hint::cold_path();
+            cold_path();
             true
         }
         _ => false,

@@ -135,6 +135,7 @@ impl<'a> Reader<'a> {
         self.open_unusual_object()
     }
 
+    #[cold]
     #[inline(never)]
     fn open_unusual_object(&mut self) -> Option<bool> {
         if self.peek() != Some(b'{') {
@@ -314,6 +315,7 @@ impl<'a> Reader<'a> {
 
     /// Slow path: reads a string that has escapes, has no end, or is not UTF-8, from its first character that is not plain.
     /// Returns the text between the quotes.
+    #[cold]
     #[inline(never)]
     fn escaped_string(
         &mut self,
@@ -423,6 +425,7 @@ impl<'a> Reader<'a> {
         if self.consume_text(b"\"1.0\"") { Ok(()) } else { self.skip_unusual_version() }
     }
 
+    #[cold]
     #[inline(never)]
     fn skip_unusual_version(&mut self) -> Result<(), Stop> {
         self.peek();
@@ -537,11 +540,10 @@ fn skip_line(text: &[u8]) -> &[u8] {
         [b' ', behind @ ..] => behind,
         [b'\n', behind @ ..] => {
             let mut rest = behind;
-            while let Some((b"    ", behind)) = rest.split_first_chunk() {
-                work::count(4);
+            while let Some(behind) = after(rest, b"    ") {
                 rest = behind;
             }
-            if let Some((b"  ", behind)) = rest.split_first_chunk() {
+            if let Some(behind) = after(rest, b"  ") {
                 rest = behind;
             }
             rest
@@ -553,18 +555,28 @@ fn skip_line(text: &[u8]) -> &[u8] {
 
 /// Skips white space.
 // A function of its own, so that the fast path stays small.
+#[cold]
 #[inline(never)]
 fn skip_blanks(mut text: &[u8]) -> &[u8] {
     loop {
         work::count(1);
-        while let Some((b"    ", rest)) = text.split_first_chunk() {
-            work::count(4);
+        while let Some(rest) = after(text, b"    ") {
             text = rest;
         }
         text = match text {
             [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] => rest,
             _ => return text,
         };
+    }
+}
+
+/// Text behind `word`, if it begins with that. A pattern would compare byte by byte.
+#[inline(always)]
+fn after<'a, const N: usize>(text: &'a [u8], word: &[u8; N]) -> Option<&'a [u8]> {
+    work::count(N);
+    match text.split_first_chunk() {
+        Some((next, behind)) if next == word => Some(behind),
+        _ => None,
     }
 }
 

@@ -110,6 +110,7 @@ fn brightness(reader: &mut Reader<'_>) -> Result<Option<Brightness>, Stop> {
     }
 }
 
+#[cold]
 #[inline(never)]
 fn unusual_brightness(reader: &mut Reader<'_>) -> Result<Option<Brightness>, Stop> {
     let object = if reader.peek() == Some(b'{') {

@@ -1,5 +1,7 @@
 //! Decoding of a message, with its members in any order.
 
+use core::hint::cold_path;
+
 use crate::json::field::{self, ReadFields, ReadMembers, by_key, members, quoted};
 use crate::json::key::Key;
 use crate::json::reader::{Place, Reader, Stop};
@@ -151,6 +153,7 @@ impl<'a> Rest<'a> {
     ) -> Result<Message<'a>, DecodeError> {
         let raw_body = Some(reader.since(self.body_start));
         if !reader.close_object::<BLANKS>() && !reader.close_object::<true>() {
+            cold_path();
             decoder.raw_body = raw_body;
             decoder.body = Some((self.number, PartBody::Other(body)));
             return decode_any_order(decoder, self.topic, self.start, Some(false), reader);
