@@ -4,7 +4,7 @@
 
 mod vectors;
 
-use mysa_proto::{Json, Message, RawJson, Topic, TopicKind};
+use mysa_proto::{DeviceId, Json, Message, RawJson, Topic, TopicKind};
 use vectors::{cases, payload};
 
 #[test]
@@ -54,6 +54,33 @@ fn a_message_that_is_cut_is_salvaged_in_every_spelling() {
             let envelope = Message::salvage(TopicKind::Out, &text.as_bytes()[..body]).unwrap();
             let whole = Message::decode(TopicKind::Out, text.as_bytes()).unwrap();
             assert_eq!(format!("{envelope:?}"), format!("{:?}", whole.envelope), "{text} at {body}");
+        }
+    }
+}
+
+#[test]
+fn an_escape_in_the_name_of_the_device_does_not_hide_it() {
+    let longest = "a".repeat(DeviceId::MAX_LEN);
+    let longest_escaped = format!("{}\\u0061", "a".repeat(DeviceId::MAX_LEN - 1));
+    for (name, device) in [
+        (r"\u0061\u0030\u0062\u0031\u0063\u0032\u0064\u0033\u0065\u0034\u0066\u0035", Some("a0b1c2d3e4f5")),
+        (r"a0b1c2d3e4f\u0035", Some("a0b1c2d3e4f5")),
+        (r"\u00410B1C2D3E4F5", Some("a0b1c2d3e4f5")),
+        (r"\a", Some("a")),
+        (&longest_escaped, Some(&longest)),
+        (&format!("a{longest_escaped}"), None),
+        (r"a0b1c2d3e4f\u002f", None),
+        (r"a0b1c2d3e4f\u00e9", None),
+        (r"a0b1c2d3e4f\u0135", None),
+        (r"\u00", None),
+    ] {
+        let device = device.map(|id| DeviceId::new(id).unwrap());
+        let ack =
+            format!(r#"{{"src":{{"type":1,"ref":"{name}"}},"msg":44,"resp_id":8,"body":{{"success":0}}}}"#);
+        let v1 = format!(r#"{{"Device":"{name}","MsgType":0}}"#);
+        for text in [ack, v1] {
+            let message = Message::decode(TopicKind::Out, text.as_bytes()).unwrap();
+            assert_eq!(message.envelope.device, device, "{text}");
         }
     }
 }

@@ -307,7 +307,10 @@ impl<'a> Decoder<'a> {
             TopicKind::Out | TopicKind::Batch => &self.src,
         };
         let named = party.name.filter(|_| party.kind.is_none_or(|kind| kind == SRC_DEVICE)).or(beside);
-        named.and_then(|name| DeviceId::from_bytes(name.plain_bytes()?))
+        named.and_then(|name| match name.plain_bytes() {
+            Some(plain) => DeviceId::from_bytes(plain),
+            None => escaped_id(name),
+        })
     }
 
     #[inline(always)]
@@ -412,6 +415,18 @@ impl<'a> Decoder<'a> {
         }
         Ok(Message { envelope, body, raw, raw_body })
     }
+}
+
+/// Id in a string with escapes.
+#[cold]
+#[inline(never)]
+fn escaped_id(name: JsonStr<'_>) -> Option<DeviceId> {
+    let (mut id, mut len) = ([0; DeviceId::MAX_LEN], 0);
+    for character in name.chars() {
+        *id.get_mut(len)? = u8::try_from(character).ok()?;
+        len += 1;
+    }
+    DeviceId::from_bytes(id.get(..len)?)
 }
 
 /// Fills in fields that some firmware writes beside the body.
