@@ -33,24 +33,7 @@ impl Key {
     /// anything but printable ASCII.
     #[inline(never)]
     pub(crate) fn of_escaped(raw: &[u8]) -> Self {
-        work::count(raw.len().min(96));
-        let (mut key, mut length, mut rest) = ([0; 16], 0, raw);
-        while let [byte, ref behind @ ..] = *rest {
-            let (byte, behind) = match (byte, behind) {
-                (b'\\', [b'u', hex @ ..]) => match hex.split_first_chunk() {
-                    Some((digits, behind)) => (ascii(*digits), behind),
-                    None => return Self::UNKNOWN,
-                },
-                (b'\\', [b'b' | b'f' | b'n' | b'r' | b't', ..]) => return Self::UNKNOWN,
-                (b'\\', [byte, behind @ ..]) => (Some(*byte), behind),
-                _ => (Some(byte), behind),
-            };
-            let (Some(byte), Some(slot)) = (byte, key.get_mut(length)) else { return Self::UNKNOWN };
-            *slot = byte;
-            length += 1;
-            rest = behind;
-        }
-        Self::of(key.get(..length).unwrap_or_default())
+        unescape(raw, &mut [0; 16]).map_or(Self::UNKNOWN, Self::of)
     }
 
     /// Reads a key behind its first quote and returns the text behind its last one. Escapes are resolved as
@@ -150,6 +133,28 @@ const fn digit(character: u8) -> Option<u8> {
         b'A'..=b'F' => Some(character - b'A' + 10),
         _ => None,
     }
+}
+
+/// Resolves escapes as [`JsonStr::chars`](crate::JsonStr::chars) does, into `buffer`. `None` if the text does not fit, or an escape
+/// stands for a control character with a letter of its own, such as `\n`, or for anything but ASCII.
+pub(crate) fn unescape<'b>(raw: &[u8], buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+    work::count(raw.len().min(6 * buffer.len()));
+    let (mut length, mut rest) = (0, raw);
+    while let [byte, ref behind @ ..] = *rest {
+        let (byte, behind) = match (byte, behind) {
+            (b'\\', [b'u', hex @ ..]) => {
+                let (digits, behind) = hex.split_first_chunk()?;
+                (ascii(*digits)?, behind)
+            }
+            (b'\\', [b'b' | b'f' | b'n' | b'r' | b't', ..]) => return None,
+            (b'\\', [byte, behind @ ..]) => (*byte, behind),
+            _ => (byte, behind),
+        };
+        *buffer.get_mut(length)? = byte;
+        length += 1;
+        rest = behind;
+    }
+    buffer.get(..length)
 }
 
 /// ASCII character with this number in four hexadecimal digits.

@@ -3,7 +3,7 @@
 use core::hint::cold_path;
 
 use crate::json::field::{self, ReadFields, ReadMembers, by_key, members, quoted};
-use crate::json::key::Key;
+use crate::json::key::{Key, unescape};
 use crate::json::reader::{Place, Reader, Stop};
 use crate::message::SRC_DEVICE;
 use crate::message::legacy::Flat;
@@ -421,12 +421,7 @@ impl<'a> Decoder<'a> {
 #[cold]
 #[inline(never)]
 fn escaped_id(name: JsonStr<'_>) -> Option<DeviceId> {
-    let (mut id, mut len) = ([0; DeviceId::MAX_LEN], 0);
-    for character in name.chars() {
-        *id.get_mut(len)? = u8::try_from(character).ok()?;
-        len += 1;
-    }
-    DeviceId::from_bytes(id.get(..len)?)
+    DeviceId::from_bytes(unescape(name.raw_bytes(), &mut [0; DeviceId::MAX_LEN])?)
 }
 
 /// Fills in fields that some firmware writes beside the body.
