@@ -197,9 +197,14 @@ fn spellings(title: &str, own: &str) -> String {
     ] {
         let mut text = String::new();
         spell(own, &message, order, blank, escape, &mut text);
-        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), message, "{name}");
-        assert_eq!(ours(&text), ours(own), "{name}");
         others.push((name, text));
+    }
+    assert_eq!(indented(&message.to_string(), 2), serde_json::to_string_pretty(&message).unwrap());
+    others.insert(2, ("indented by serde_json::to_string_pretty", indented(own, 2)));
+    others.insert(3, ("indented by Python's json.dumps(indent=4)", indented(own, 4)));
+    for (name, text) in &others {
+        assert_eq!(serde_json::from_str::<Value>(text).unwrap(), message, "{name}");
+        assert_eq!(ours(text), ours(own), "{name}");
     }
     let mut comparison =
         Comparison::new(title, "message").entry("as the device writes it", 1, || ours(black_box(own)));
@@ -221,6 +226,27 @@ enum Escape {
     Nothing,
     Strings,
     Keys,
+}
+
+/// Writes each member of `own` and each bracket that closes an object on a line. No string of `own` has a comma, colon or bracket.
+fn indented(own: &str, blanks: usize) -> String {
+    let (mut out, mut depth) = (String::new(), 0);
+    for character in own.chars() {
+        if character == '}' {
+            depth -= blanks;
+            let _ = write!(out, "\n{:depth$}", "");
+        }
+        out.push(character);
+        match character {
+            '{' | ',' => {
+                depth += if character == '{' { blanks } else { 0 };
+                let _ = write!(out, "\n{:depth$}", "");
+            }
+            ':' => out.push(' '),
+            _ => {}
+        }
+    }
+    out
 }
 
 /// Writes a value that `own` contains. `own` shows the order of the members.
