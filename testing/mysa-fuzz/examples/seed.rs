@@ -495,7 +495,7 @@ fn scripts(seeds: &mut Seeds) {
     }
 
     // Every fault by its name, with a journal: at once, and after three seconds for eight.
-    for first in (0..96).step_by(8) {
+    for first in (0..104).step_by(8) {
         let faults = (first..first + 8).flat_map(|fault| {
             let planned: &[u8] = &[0x28, fault, 1, fault & 7, 1, 3, 1, 0x40, 0x1f];
             [&[0x28, fault, 0, 0, 0], set, planned, &[0x20, 0x48, 0, 1, 0, 0, 0, 0, 0x29, 0]].concat()
