@@ -92,14 +92,17 @@ pub fn decode<'a>(
 }
 
 impl<'a> Incoming<'a> for Inbound<'a> {
+    const FILLED: Self = Self::Publish(Publish::EMPTY);
+
     #[inline(always)]
-    fn decode_fast(first: u8, body: &'a [u8]) -> Option<Self> {
+    fn decode_fast(first: u8, body: &'a [u8], packet: &mut Self) -> Option<()> {
         match (first, body) {
-            _ if Publish::has_kind(first) => Publish::decode_fast(first, body).map(Self::Publish),
-            (0x40, &[high, low]) => PacketId::new(u16::from_be_bytes([high, low])).map(Self::PubAck),
-            (0xd0, []) => Some(Self::PingResp),
-            _ => None,
+            _ if Publish::has_kind(first) => *packet = Self::Publish(Publish::decode_fast(first, body)?),
+            (0x40, &[high, low]) => *packet = Self::PubAck(PacketId::new(u16::from_be_bytes([high, low]))?),
+            (0xd0, []) => *packet = Self::PingResp,
+            _ => return None,
         }
+        Some(())
     }
 
     #[cold]

@@ -70,6 +70,9 @@ impl Delivery {
 }
 
 impl<'a> Publish<'a> {
+    /// Placeholder of no meaning.
+    pub(crate) const EMPTY: Self = Self::new(Topic::EMPTY, &[], Delivery::AtMostOnce);
+
     /// A message sent for the first time and not retained.
     #[must_use]
     pub const fn new(topic: Topic<'a>, payload: &'a [u8], delivery: Delivery) -> Self {

@@ -180,14 +180,17 @@ pub fn decode<'a>(
 }
 
 impl<'a> Incoming<'a> for Inbound<'a> {
+    const FILLED: Self = Self::Publish(Publish::EMPTY);
+
     #[inline(always)]
-    fn decode_fast(first: u8, body: &'a [u8]) -> Option<Self> {
+    fn decode_fast(first: u8, body: &'a [u8], packet: &mut Self) -> Option<()> {
         match (first, body) {
-            _ if Publish::has_kind(first) => Publish::decode_fast(first, body).map(Self::Publish),
-            (0x40, [_, _]) => only_packet_id(body).ok().map(Self::PubAck),
-            (0xc0, []) => Some(Self::PingReq),
-            _ => None,
+            _ if Publish::has_kind(first) => *packet = Self::Publish(Publish::decode_fast(first, body)?),
+            (0x40, &[high, low]) => *packet = Self::PubAck(PacketId::new(u16::from_be_bytes([high, low]))?),
+            (0xc0, []) => *packet = Self::PingReq,
+            _ => return None,
         }
+        Some(())
     }
 
     #[inline(never)]

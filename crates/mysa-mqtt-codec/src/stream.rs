@@ -157,7 +157,8 @@ impl<R: Role> PacketStream<R> {
             let Some(body) = self.buffer.front(length) else { return Ok(None) };
             (self.partial.first, body)
         };
-        if let Some(packet) = R::Inbound::decode_fast(first, body) {
+        let mut packet = R::Inbound::FILLED;
+        if R::Inbound::decode_fast(first, body, &mut packet).is_some() {
             return Ok(Some(packet));
         }
         R::Inbound::decode(first, body, self.options)

@@ -22,6 +22,9 @@ use crate::text::{InvalidText, MAX_TEXT};
 pub struct Topic<'a>(&'a str);
 
 impl<'a> Topic<'a> {
+    /// Placeholder; no topic is empty.
+    pub(crate) const EMPTY: Self = Self("");
+
     /// Checks a topic name.
     ///
     /// # Errors
