@@ -6,7 +6,7 @@ use crate::error::{DecodeError, EncodeError};
 use crate::options::DecodeOptions;
 use crate::packet::{PacketId, QoS, kind};
 use crate::read::Fields;
-use crate::topic::Topic;
+use crate::topic::{Topic, USUAL_LEN};
 use crate::write::{self, Packet, Sink};
 
 /// Application message (3.3).
@@ -97,22 +97,31 @@ impl<'a> Publish<'a> {
         write::fill(self, out)
     }
 
-    /// Fast path: `None` if this is not a PUBLISH, or needs the full check.
+    /// Fast path for the first byte of a PUBLISH: `None` if the packet needs the full check.
     #[inline(always)]
     pub(crate) fn decode_fast(first: u8, body: &'a [u8]) -> Option<Self> {
-        if !Self::is_first(first) {
-            return None;
-        }
-        let (length, fields) = body.split_first_chunk()?;
-        let (topic, fields) = fields.split_at_checked(u16::from_be_bytes(*length).into())?;
-        let topic = Topic::from_wire_fast(topic)?;
+        let (topic, fields) = if let Some((&[high, low, ref name @ ..], fields)) =
+            body.split_first_chunk::<{ 2 + USUAL_LEN }>()
+            && u16::from_be_bytes([high, low]) == USUAL_LEN as u16
+            && let Some(topic) = Topic::from_usual(name)
+        {
+            (topic, fields)
+        } else {
+            let (length, fields) = body.split_first_chunk()?;
+            let (name, fields) = fields.split_at_checked(u16::from_be_bytes(*length).into())?;
+            (Topic::from_wire_fast(name)?, fields)
+        };
         let (delivery, payload) = match first & QOS {
-            0 => (Delivery::AtMostOnce, fields),
-            qos => {
-                let (id, payload) = fields.split_first_chunk()?;
-                let id = PacketId::new(u16::from_be_bytes(*id))?;
-                (if qos == 0b010 { Delivery::AtLeastOnce(id) } else { Delivery::ExactlyOnce(id) }, payload)
+            0 if first & DUP == 0 => (Delivery::AtMostOnce, fields),
+            0b010 => {
+                let (id, payload) = split_packet_id(fields)?;
+                (Delivery::AtLeastOnce(id), payload)
             }
+            0b100 => {
+                let (id, payload) = split_packet_id(fields)?;
+                (Delivery::ExactlyOnce(id), payload)
+            }
+            _ => return None,
         };
         Some(Self::with(first, topic, delivery, payload))
     }
@@ -183,8 +192,40 @@ impl Packet for Publish<'_> {
     }
 }
 
+#[inline(always)]
+fn split_packet_id(fields: &[u8]) -> Option<(PacketId, &[u8])> {
+    let (id, payload) = fields.split_first_chunk()?;
+    Some((PacketId::new(u16::from_be_bytes(*id))?, payload))
+}
+
 const DUP: u8 = 0b1000;
 const QOS: u8 = 0b0110;
 const RETAIN: u8 = 0b0001;
 /// Bit `n` is set if `n` is valid as the low half of the first byte: neither QoS 3 nor DUP with QoS 0.
 const VALID_FLAGS: u32 = 0b0011_1100_0011_1111;
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+
+    #[test]
+    fn the_fast_path_decodes_what_the_full_check_accepts_and_nothing_else() {
+        for first in 0x30..=0x3f {
+            for length in 0..=33_u8 {
+                for last in *b"a\0+#$\x80" {
+                    let mut body = std::vec![b'a'; 2 + usize::from(length)];
+                    body[..2].copy_from_slice(&[0, length]);
+                    *body.last_mut().unwrap() = last;
+                    for rest in [&[][..], &[1], &[0, 0], &[0, 1], &[1, 0, b'{', b'}']] {
+                        let body = [&body, rest].concat();
+                        let full = Publish::check_first(first, DecodeOptions::new(0))
+                            .and_then(|()| Publish::decode(first, &body));
+                        assert_eq!(Publish::decode_fast(first, &body), full.ok(), "{first:x} {body:?}");
+                    }
+                }
+            }
+        }
+    }
+}

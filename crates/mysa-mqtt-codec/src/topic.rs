@@ -58,6 +58,15 @@ impl<'a> Topic<'a> {
         is_plain(name.as_bytes()).then_some(Self(name))
     }
 
+    /// Fast path for a name of the usual length: `None` if it needs another check.
+    #[inline(always)]
+    pub(crate) fn from_usual(name: &'a [u8; USUAL_LEN]) -> Option<Self> {
+        match name.as_ascii_str() {
+            Ok(text) if are_above_plus(name) => Some(Self(text.as_str())),
+            _ => None,
+        }
+    }
+
     /// The bytes of the name.
     #[must_use]
     #[inline]
@@ -97,6 +106,21 @@ impl<'a> TryFrom<&'a str> for Topic<'a> {
     fn try_from(name: &'a str) -> Result<Self, InvalidText> {
         Self::new(name)
     }
+}
+
+/// Length of the topics on which thermostats publish: `/v1/dev/a0b1c2d3e4f5/out`. A constant length saves the comparisons with
+/// it, so that both checks are three words each.
+pub(crate) const USUAL_LEN: usize = 24;
+
+/// True only if every byte of an ASCII name is above `+`, and so none is NUL, `#` or `+`. False for `$` and some others too.
+#[inline(always)]
+fn are_above_plus(name: &[u8; USUAL_LEN]) -> bool {
+    let mut differences = 0;
+    for word in name.as_chunks().0 {
+        // The highest bit of a byte is set if it is lower than `,`; the lowest such byte of a word receives no borrow.
+        differences |= u64::from_le_bytes(*word).wrapping_sub(u64::from_le_bytes([b','; 8]));
+    }
+    differences & u64::from_le_bytes([0x80; 8]) == 0
 }
 
 /// True if the name is not empty and every byte is ASCII other than NUL, `+` and `#`. False means that the full check
@@ -179,6 +203,11 @@ mod tests {
                         _ => Ok(Topic(core::str::from_utf8(&name).unwrap())),
                     };
                     assert_eq!(Topic::from_bytes(&name), expected, "{byte} at {position} of {length}");
+                    if let Ok(name) = name[..].try_into()
+                        && let Some(topic) = Topic::from_usual(name)
+                    {
+                        assert_eq!(Ok(topic), expected, "{byte} at {position} of the usual length");
+                    }
                 }
             }
         }
