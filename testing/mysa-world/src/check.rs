@@ -61,22 +61,9 @@ impl World {
             if command.again { " (DUP)" } else { "" }
         ));
         if !command.again {
-            self.check_pace(command.device)?;
+            self.pace.write(self.now, command.device, false, &self.settings)?;
         }
         self.transmit(command.device, Carrier::Message(command.id), &command.settings)
-    }
-
-    /// Checks the distance in time between writes to different thermostats.
-    fn check_pace(&mut self, device: DeviceId) -> Result<(), Violation> {
-        if let Some((other, at)) = self.last_write.replace((device, self.now))
-            && other != device
-        {
-            let after = self.now.saturating_sub(at);
-            if after < self.settings.device_spacing {
-                return Err(Violation::Unpaced { device, after });
-            }
-        }
-        Ok(())
     }
 
     fn transmit(
@@ -148,10 +135,8 @@ impl World {
                 }
                 let settings = writes::from_update(body.as_bytes())?;
                 self.note(format_args!("requested of {device}: {settings:?}"));
-                // A write whose connection takes long is sent as soon as that opens, and others keep no distance to it.
-                if self.now.saturating_sub(asked) <= CONNECTS_WITHIN {
-                    self.check_pace(device)?;
-                }
+                let delayed = self.now.saturating_sub(asked) > CONNECTS_WITHIN;
+                self.pace.write(self.now, device, delayed, &self.settings)?;
                 let number = self.transmit(device, Carrier::Request(request.id), &settings)?;
                 return Ok((Some((device, number)), true));
             }

@@ -29,6 +29,7 @@ mod host;
 mod ledger;
 mod net;
 mod observer;
+mod pace;
 mod rng;
 mod traffic;
 mod violation;

@@ -17,8 +17,6 @@ pub(crate) struct Observer {
     /// Time of the last CONNECT under each client id.
     connects: BTreeMap<String, Duration>,
     sent: BTreeMap<u64, Sent>,
-    /// Time of the last write to each thermostat, for [`Violation::TooFast`].
-    last_write: BTreeMap<DeviceId, Duration>,
     pub(crate) commands: u64,
     pub(crate) publishes: u64,
     pub(crate) subscribes: u64,
@@ -97,11 +95,6 @@ impl Observer {
         }
     }
 
-    /// Forgets the write times, because a new process cannot know when its predecessor last wrote.
-    pub(crate) fn restarted(&mut self) {
-        self.last_write.clear();
-    }
-
     pub(crate) fn closed(&mut self, conn: ConnId) {
         self.connections.remove(&conn);
     }
@@ -112,7 +105,6 @@ impl Observer {
         now: Duration,
         conn: ConnId,
         mut bytes: &[u8],
-        write_interval: Duration,
     ) -> Result<Vec<ObservedCommand>, Violation> {
         let mut commands = Vec::new();
         // The entry is put back at the end. After a violation it stays out, which is harmless because the run ends.
@@ -191,9 +183,7 @@ impl Observer {
                     self.see(now, conn, seen);
                     match &message.body {
                         Body::Command(_) => {
-                            let command =
-                                self.command(now, conn, device, &message, publish.dup, write_interval)?;
-                            commands.push(command);
+                            commands.push(self.command(conn, device, &message, publish.dup)?);
                         }
                         Body::LiveReport(_) | Body::Event(_) => {}
                         other => return Err(Violation::Unexpected(format!("{other:?}"))),
@@ -257,12 +247,10 @@ impl Observer {
 
     fn command(
         &mut self,
-        now: Duration,
         conn: ConnId,
         device: DeviceId,
         message: &Message<'_>,
         dup: bool,
-        write_interval: Duration,
     ) -> Result<ObservedCommand, Violation> {
         self.commands += 1;
         let Some(id) = message.envelope.id.and_then(|id| id.as_u64()) else {
@@ -280,14 +268,6 @@ impl Observer {
         }
         if sent.times > MOST_SENDINGS {
             return Err(Violation::SentTooOften { id, times: sent.times });
-        }
-        if !again {
-            if let Some(last) = self.last_write.get(&device)
-                && now - *last < write_interval
-            {
-                return Err(Violation::TooFast { after: now - *last });
-            }
-            self.last_write.insert(device, now);
         }
         // Bounds the memory of long runs.
         if self.sent.len() > 4_096 {

@@ -60,7 +60,7 @@ impl World {
             Output::Send { conn, bytes } => {
                 self.digest.update(&bytes);
                 let mut commands = Vec::new();
-                for command in self.observer.bytes(self.now, conn, &bytes, self.settings.write_interval)? {
+                for command in self.observer.bytes(self.now, conn, &bytes)? {
                     commands.push((command.device, self.check_command(&command)?));
                 }
                 if self.conns.contains_key(&conn) && !lost && trouble != Some(Trouble::Down) {

@@ -117,8 +117,10 @@ pub enum Violation {
         /// `true` if DUP was set.
         dup: bool,
     },
-    /// Two writes to one thermostat are closer together than the write interval.
+    /// Two writes to one thermostat, by either channel, are closer together than the write interval.
     TooFast {
+        /// The thermostat.
+        device: DeviceId,
         /// Time since the previous write.
         after: Duration,
     },

@@ -14,6 +14,7 @@ use crate::coverage::{Coverage, TroubleKind};
 use crate::ledger::Ledger;
 use crate::net::{Net, NetSpec, Packet, ToCloud, Trouble};
 use crate::observer::Observer;
+use crate::pace::Pace;
 use crate::violation::Violation;
 use crate::writes::{self, Setting};
 
@@ -37,8 +38,8 @@ pub struct World {
     pub(crate) settled: BTreeMap<(DeviceId, Setting), Settled>,
     /// Thermostats at which an older command arrived after a newer one; cleared when the next command is sent.
     pub(crate) overtaken: BTreeSet<DeviceId>,
-    /// Last write of this process: its thermostat and the time it was sent.
-    pub(crate) last_write: Option<(DeviceId, Duration)>,
+    /// Writes of this process.
+    pub(crate) pace: Pace,
     /// Time of the last change of each thermostat by another client or a person.
     pub(crate) foreign_at: BTreeMap<DeviceId, Duration>,
     /// Number of the newest transmission that has reached the cloud for each thermostat.
@@ -192,7 +193,7 @@ impl World {
             ledger: Ledger::default(),
             settled: BTreeMap::new(),
             overtaken: BTreeSet::new(),
-            last_write: None,
+            pace: Pace::default(),
             foreign_at: BTreeMap::new(),
             arrivals: BTreeMap::new(),
             http: BTreeMap::new(),
@@ -273,8 +274,8 @@ impl World {
         self.note("the client is restarted");
         self.record_trouble(TroubleKind::Restart);
         self.answered_at = self.now;
-        self.last_write = None;
-        self.observer.restarted();
+        // A new process cannot know when its predecessor last wrote.
+        self.pace = Pace::default();
         // A machine that boots is awake.
         self.wake();
         // Bytes already sent still arrive, and answers find no recipient. The next client's numbers start again.
