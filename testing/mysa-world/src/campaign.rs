@@ -6,8 +6,10 @@ mod trouble;
 use std::fmt;
 use std::time::Duration;
 
-use mysa_proto::{Celsius, Change, DeviceId};
-use mysa_session::{CommandChannel, CommandId, ConfirmBy, Level, Refused, Session, Start, Verdict};
+use mysa_proto::{Celsius, Change, Channel, DeviceId};
+use mysa_session::{
+    CommandChannel, CommandId, ConfirmBy, DeliveryStage, Level, Refused, Session, Start, Verdict,
+};
 
 use crate::coverage::{Coverage, TroubleKind};
 use crate::net::NetSpec;
@@ -258,8 +260,32 @@ impl Run<'_> {
         if settings.read_only || denied || !self.plan.lasting_leaves(settings.channel, level) {
             return Ok(());
         }
+        let devices: Vec<DeviceId> = well.iter().copied().take(COMMANDED_AT_THE_END).collect();
+        let mut failed = self.command_each(&devices, level)?;
+        // A session that suspects MQTT finds out by a command that the other channel is worse. The next one must use MQTT.
+        if self.plan.structured_is_gone()
+            && failed.iter().any(|(_, _, verdict)| was_taken_by_structured(verdict))
+        {
+            let devices: Vec<DeviceId> = failed.iter().map(|(device, ..)| *device).collect();
+            failed = self.command_each(&devices, level)?;
+        }
+        match failed.first() {
+            Some((device, id, verdict)) => {
+                Err(Violation::NotRecovered(format!("{id} for {device}, after all trouble: {verdict}")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Gives each of the thermostats a command, and returns the verdicts of those that should have been confirmed.
+    fn command_each(
+        &mut self,
+        devices: &[DeviceId],
+        level: Level,
+    ) -> Result<Vec<(DeviceId, CommandId, Verdict)>, Violation> {
+        let settings = &self.plan.settings;
         let mut given = Vec::new();
-        for device in well.iter().take(COMMANDED_AT_THE_END) {
+        for device in devices {
             let Some(truth) = self.world.truth(*device) else { continue };
             if self.plan.mqtt_only.contains(device) && settings.channel == CommandChannel::Structured {
                 continue;
@@ -275,6 +301,7 @@ impl Run<'_> {
         }
         self.world.run_for(Duration::from_secs(60))?;
         self.world.check_now()?;
+        let mut failed = Vec::new();
         for (device, id, degrees) in given {
             let holds_setpoint =
                 self.world.truth(device).is_some_and(|truth| truth.setpoint == i64::from(degrees));
@@ -286,13 +313,19 @@ impl Run<'_> {
                 // A status does not contain every setting.
                 Some(Verdict::Unconfirmed { .. })
                     if settings.confirm_by == ConfirmBy::Status && holds_setpoint => {}
-                Some(verdict) => {
-                    let what = format!("{id} for {device}, after all trouble: {verdict}");
-                    return Err(Violation::NotRecovered(what));
-                }
+                Some(verdict) => failed.push((device, id, verdict.clone())),
                 None => return Err(Violation::NoVerdict(format!("{id} for {device}"))),
             }
         }
-        Ok(())
+        Ok(failed)
     }
+}
+
+/// Returns `true` for the verdict of a command that the structured service took or refused.
+const fn was_taken_by_structured(verdict: &Verdict) -> bool {
+    matches!(
+        verdict,
+        Verdict::Unconfirmed { reached: DeliveryStage::Wire(Channel::Structured), .. }
+            | Verdict::Refused(Refused::Service { .. })
+    )
 }

@@ -187,12 +187,16 @@ impl Plan {
         Start::Password { username: EMAIL.into(), password: PASSWORD.into() }
     }
 
+    /// Returns `true` if the trouble that never ends is that of the structured service.
+    pub(crate) fn structured_is_gone(&self) -> bool {
+        self.lasting.as_ref().is_some_and(|window| {
+            matches!(window.fault, Fault::Http(Endpoint::Structured | Endpoint::StructuredWrite, _))
+        })
+    }
+
     /// Returns `true` if commands can use this channel despite the trouble that never ends.
     pub(crate) fn lasting_leaves(&self, channel: CommandChannel, level: Level) -> bool {
-        let structured_is_gone = self.lasting.as_ref().is_some_and(|window| {
-            matches!(window.fault, Fault::Http(Endpoint::Structured | Endpoint::StructuredWrite, _))
-        });
-        !structured_is_gone || channel != CommandChannel::Structured && level == Level::Live
+        !self.structured_is_gone() || channel != CommandChannel::Structured && level == Level::Live
     }
 
     /// A random moment of the run.
