@@ -79,8 +79,51 @@ fn a_ping_asks_whether_the_broker_has_read_a_command_that_is_not_acknowledged() 
     assert!(connection.may_hold(device, |_| true));
     receive(&mut cx, &mut connection, &PINGRESP);
     assert!(!connection.may_hold(device, |_| true));
+    assert_eq!(due(&connection), cx.settings.puback_timeout, "it is not asked again");
     cx.now.mono = 2 * READ_WITHIN;
     assert!(!connection.release(1, cx.now));
+}
+
+#[test]
+fn a_connection_is_lost_sooner_if_nothing_arrived_since_an_unanswered_publish() {
+    for silent in [true, false] {
+        let mut cx = test_context();
+        let (mut connection, _) = with_command(&cx);
+        cx.now.mono = PROBE_AFTER;
+        step(&mut cx, &mut connection);
+        if !silent {
+            receive(&mut cx, &mut connection, &mqtt::puback(PacketId::new(77).unwrap()));
+        }
+        let (timeout, limit) = (cx.settings.puback_timeout, cx.settings.ping_timeout);
+        let probed = connection.ping_until;
+        for repeat in 1..=2 {
+            cx.now.mono = timeout * repeat;
+            step(&mut cx, &mut connection);
+            let expected = if silent { Some(timeout + limit) } else { probed };
+            assert_eq!(connection.ping_until, expected, "after {repeat}");
+        }
+    }
+}
+
+#[test]
+fn a_publish_that_is_given_up_is_followed_by_a_ping() {
+    let mut cx = test_context();
+    let device = DeviceId::new("a0b1c2d3e4f6").unwrap();
+    let mut connection = live(&cx, &[]);
+    connection.next_ping = Duration::from_secs(45);
+    assert!(connection.publish_live_report(&mut cx, device, b"{}"));
+    assert_eq!(due(&connection), cx.settings.puback_timeout, "only commands are asked about");
+    cx.now.mono = PROBE_AFTER;
+    step(&mut cx, &mut connection);
+    assert_eq!(connection.ping_until, None);
+    // The connection lived after the publish, but perhaps no longer.
+    receive(&mut cx, &mut connection, &mqtt::puback(PacketId::new(77).unwrap()));
+    cx.now.mono = cx.settings.puback_timeout;
+    assert_eq!(
+        step(&mut cx, &mut connection),
+        [ConnectionEvent::Unanswered(Publishing::LiveReport { device })]
+    );
+    assert_eq!(connection.ping_until, Some(cx.settings.puback_timeout + cx.settings.ping_timeout));
 }
 
 #[test]
