@@ -50,10 +50,11 @@ mod tests {
     /// Result of the last of these writes, each given with its time in milliseconds, its thermostat, and `true` if it is delayed.
     fn last(writes: &[(u64, &str, bool)]) -> Result<(), Violation> {
         let (mut pace, settings) = (Pace::default(), Settings::default());
-        let results = writes.iter().map(|(at, id, delayed)| {
-            pace.write(Duration::from_millis(*at), DeviceId::new(id).unwrap(), *delayed, &settings)
-        });
-        results.fold(Ok(()), |_, result| result)
+        let mut last = Ok(());
+        for (at, id, delayed) in writes {
+            last = pace.write(Duration::from_millis(*at), DeviceId::new(id).unwrap(), *delayed, &settings);
+        }
+        last
     }
 
     #[test]
