@@ -38,6 +38,13 @@ pub enum Output {
         /// Connection to end.
         conn: ConnId,
     },
+    /// End a request whose [deferred body](HttpBody::Deferred) was given, and send nothing more of it: reset its TCP connection,
+    /// as for [`Output::Abort`]. The bytes are those of a command that is decided. No report is needed; an answer that was
+    /// received before may still be reported.
+    AbortHttp {
+        /// Request to end.
+        id: HttpId,
+    },
     /// Store this session in place of the stored one, if it [may replace](StoredSession::may_replace) that one,
     /// readable by its owner only, and report by [`Session::handle_store_result`](crate::Session::handle_store_result).
     /// The next start can resume from it.

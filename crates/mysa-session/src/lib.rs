@@ -31,7 +31,8 @@
 //! - **No byte of a command is sent after its verdict, after its deadline, or after a newer command for the same
 //!   field**, by either clock, on any channel. The bytes are encoded when the driver takes them. Those already taken
 //!   are discarded ([`Output::Abort`]) if the connection is blocked, or if no answer of the broker shows two seconds after they
-//!   were sent that it has read them. A command that MQTT failed to deliver is
+//!   were sent that it has read them. The request of a command is ended with its verdict ([`Output::AbortHttp`]), unless the command is
+//!   confirmed. A command that MQTT failed to deliver is
 //!   sent once by the structured service, if [`Settings::channel`] allows it and the model has it. A command that the
 //!   broker accepted and no thermostat answered is sent again with a new id, at most [`Settings::command_repeats`]
 //!   times.

@@ -66,22 +66,17 @@ struct Pending {
     source: ClockSource,
     sent: Duration,
     until: Duration,
+    /// Time at which the driver gives it up.
+    limit: Duration,
+    /// `true` once the driver was told to end it. The service may be carrying it out, so the next one for its thermostat still
+    /// waits, but no answer is missing.
+    aborted: bool,
     /// `true` if the id token has been renewed for it once.
     renewed: bool,
     /// Number of redirects that led to it.
     hops: u8,
     /// Body of a write that the driver has not fetched yet.
     deferred: Option<DeferredBody>,
-}
-
-impl Pending {
-    /// Returns `true` for a command whose body is written, and whose request was given up before the time limit of requests. The
-    /// service may be carrying it out, so the next one for its thermostat still waits.
-    fn may_still_be_done(&self, cx: &Context) -> bool {
-        matches!(self.purpose, Purpose::Update(_))
-            && self.deferred.is_none()
-            && cx.mono() < self.sent.saturating_add(cx.settings.http_timeout)
-    }
 }
 
 /// Source of the body of a write, until the driver fetches it.
@@ -156,6 +151,8 @@ pub(crate) enum Outcome {
     Refused(u16),
     /// No answer.
     Failed,
+    /// No answer, because the session ended the request.
+    Aborted,
     /// Nothing was sent.
     NotSent,
     /// The token was refused, and nothing was done. Every request but a command is repeated with a new token.
@@ -168,6 +165,7 @@ impl From<&Outcome> for StructuredAnswer {
             Outcome::Done => Self::Accepted,
             Outcome::TokenRefused => Self::TokenRefused,
             Outcome::NotSent => Self::NotSent,
+            Outcome::Aborted => Self::Aborted,
             // 408 leaves open whether the service timed out on us or on itself.
             Outcome::Refused(408) | Outcome::Failed => Self::Open,
             Outcome::Refused(status @ 400..=499) => Self::Refused { status, retry_after: None },
@@ -319,7 +317,26 @@ impl Rest {
     ) -> HttpRequest {
         let mut http = self.request(cx, token, request, Purpose::Update(serial), renewed, None);
         http.timeout = http.timeout.min(deadline.saturating_sub(cx.mono()));
+        if let Some(pending) = self.pending.last_mut() {
+            pending.limit = cx.after(http.timeout);
+        }
         http
+    }
+
+    /// Ends the request of a command that has a verdict, if its body is written and the driver does not end it by itself.
+    pub(crate) fn abort(&mut self, cx: &mut Context, serial: u64) {
+        let (now, limit) = (cx.mono(), cx.settings.http_timeout);
+        let is_written = |pending: &&mut Pending| {
+            pending.purpose == Purpose::Update(serial)
+                && pending.deferred.is_none()
+                && !pending.aborted
+                && now < pending.limit
+        };
+        if let Some(pending) = self.pending.iter_mut().find(is_written) {
+            pending.aborted = true;
+            pending.until = pending.sent.saturating_add(limit);
+            cx.outbox.output(Output::AbortHttp { id: pending.id });
+        }
     }
 
     /// Answers a driver that fetches a deferred body. `None` if the request is unknown or its body was fetched already.
@@ -390,10 +407,19 @@ impl Rest {
         };
         let http = cx.http_request(wire.method().as_str(), url, headers, body);
         // The driver enforces the time limit; the slack only catches a driver that never reports.
-        let (sent, until) = (cx.mono(), cx.after(limit + HTTP_SLACK));
-        let pending =
-            Pending { id: http.id, request: None, purpose, source, sent, until, renewed, hops, deferred };
-        self.pending.push(pending);
+        self.pending.push(Pending {
+            id: http.id,
+            request: None,
+            purpose,
+            source,
+            sent: cx.mono(),
+            until: cx.after(limit + HTTP_SLACK),
+            limit: cx.after(limit),
+            aborted: false,
+            renewed,
+            hops,
+            deferred,
+        });
         http
     }
 
@@ -417,9 +443,14 @@ impl Rest {
         }
         let answer = match result {
             HttpResult::Answer(answer) => answer,
-            HttpResult::Failed(HttpFailure::Timeout) if pending.may_still_be_done(cx) => {
+            // The service may be carrying it out, so the next one for its thermostat waits until the time limit of requests.
+            HttpResult::Failed(HttpFailure::Timeout) if pending.deferred.is_none() => {
                 let until = pending.sent.saturating_add(cx.settings.http_timeout);
-                self.pending.push(Pending { until, ..pending });
+                self.pending.push(Pending { until, limit: cx.mono(), ..pending });
+                return None;
+            }
+            HttpResult::Failed(_) if pending.aborted => {
+                self.pending.push(pending);
                 return None;
             }
             HttpResult::Failed(failure) => return self.unanswered(cx, &pending, failure),
@@ -489,6 +520,9 @@ impl Rest {
     ) -> Option<(Purpose, Outcome)> {
         if self.try_other_host(cx, pending.purpose, pending.renewed) {
             return None;
+        }
+        if pending.aborted {
+            return Some((pending.purpose, Outcome::Aborted));
         }
         if pending.purpose != Purpose::User {
             self.failed(cx, failure.into());

@@ -396,7 +396,8 @@ impl Session {
     }
 
     /// Cancels a command. If it has not been sent, it never will be; if it has, its verdict is
-    /// [`Verdict::Unconfirmed`].
+    /// [`Verdict::Unconfirmed`], and what has not left this host is recalled. The structured service may still carry out a request
+    /// that has left, so the next command for the thermostat then waits for up to [`Settings::http_timeout`].
     pub fn cancel(&mut self, now: Now, id: CommandId) {
         self.advance_clock(now);
         self.give_up(|command| command.id == id, Expired::Cancelled);

@@ -284,7 +284,11 @@ impl Model {
                         session.handle_http(now, request.id, HttpResult::Answer(answer));
                     }
                     Output::Dial(dial) => session.handle_ws_refused(now, dial.conn, None, None),
-                    Output::Send { .. } | Output::Close { .. } | Output::Abort { .. } | Output::Event(_) => {}
+                    Output::Send { .. }
+                    | Output::Close { .. }
+                    | Output::Abort { .. }
+                    | Output::AbortHttp { .. }
+                    | Output::Event(_) => {}
                 }
             }
         }

@@ -440,6 +440,7 @@ impl Driver {
                         connection.link.abort();
                     }
                 }
+                Output::AbortHttp { id } => self.abort_exchange(id),
                 Output::Store(stored) => self.save(stored),
                 Output::Forget => {
                     let result = self.token_file.as_ref().map(TokenFile::remove);
@@ -588,6 +589,17 @@ impl Driver {
             }
         });
         self.subjects.insert(task.id(), Subject::Http(id, task));
+    }
+
+    /// Ends a request. Dropping its task resets the connection, which discards the bytes that have not left this host.
+    fn abort_exchange(&mut self, id: HttpId) {
+        self.subjects.retain(|_, subject| match subject {
+            Subject::Http(of, task) if *of == id => {
+                task.abort();
+                false
+            }
+            Subject::Http(..) | Subject::Connection(_) => true,
+        });
     }
 
     fn dial(&mut self, target: Dial) {

@@ -63,8 +63,17 @@ fn captured() -> PresignedUrl {
         .expect("a URL")
 }
 
-impl Harness {
-    fn start() -> Self {
+/// Driver that does not run, and what its harness needs of it.
+struct Parts {
+    driver: Driver,
+    to_driver: mpsc::Sender<crate::driver::Request>,
+    peers: mpsc::UnboundedReceiver<DuplexStream>,
+    suspended: Arc<Mutex<Duration>>,
+    ledger: Ledger,
+}
+
+impl Parts {
+    fn new() -> Self {
         let (to_peers, peers) = mpsc::unbounded_channel();
         let suspended = Arc::default();
         let clock = Clock::paused(&suspended);
@@ -84,9 +93,17 @@ impl Harness {
         let connector = Connector::in_memory(to_peers, gauges.sockets.clone());
         let transport = Transport::new(connector, Arc::new(tls), gauges);
         let (to_driver, requests) = mpsc::channel(64);
-        let driver = Driver::new(session, clock, transport, None, Arc::clone(&shared), requests);
+        let driver = Driver::new(session, clock, transport, None, shared, requests);
+        Self { driver, to_driver, peers, suspended, ledger }
+    }
+}
+
+impl Harness {
+    fn start() -> Self {
+        let Parts { driver, to_driver, peers, suspended, ledger } = Parts::new();
+        let client = Client::new(Monitor::new(Arc::clone(&driver.shared), to_driver));
         tokio::spawn(driver.run());
-        Self { client: Client::new(Monitor::new(shared, to_driver)), peers, suspended, ledger }
+        Self { client, peers, suspended, ledger }
     }
 
     async fn accept(&mut self) -> Broker {
@@ -303,6 +320,47 @@ async fn the_commands_of_an_aborted_client_have_verdicts() {
     client.abort().await;
     let verdict = command.await.expect("no panic").expect("a verdict");
     assert!(matches!(verdict, Verdict::Unconfirmed { .. }), "{verdict}");
+}
+
+/// A request of a session, with its body deferred.
+fn deferred_request() -> HttpRequest {
+    let start = Start::Password { username: "ann@example.org".into(), password: Secret::from("secret") };
+    let now = Clock::paused(&Arc::default()).now();
+    let mut session =
+        mysa_session::Session::new(Settings::default(), Environment::mysa(), start, [7; 32], now);
+    let mut outputs = std::iter::from_fn(|| session.poll_output());
+    let request = outputs.find_map(|output| match output {
+        Output::Http(request) => Some(request),
+        _ => None,
+    });
+    let mut request = request.expect("a first request");
+    request.body = mysa_session::HttpBody::Deferred;
+    request
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_aborted_request_ends_its_connection_at_once() {
+    let Parts { mut driver, mut peers, .. } = Parts::new();
+    let begin = tokio::time::Instant::now();
+    let request = deferred_request();
+    let id = request.id;
+    driver.exchange(request);
+    let mut peer = peers.recv().await.expect("a connection");
+    let Some(IoEvent::Connected(of, body)) = driver.from_tasks.recv().await else {
+        panic!("no body is requested")
+    };
+    assert_eq!(of, id);
+    body.send(Some(Secret::from("{}"))).expect("the task waits for it");
+    let mut received = Vec::new();
+    while !received.ends_with(b"\r\n\r\n{}") {
+        assert!(tokio::io::AsyncReadExt::read_buf(&mut peer, &mut received).await.expect("bytes") > 0);
+    }
+    driver.abort_exchange(id);
+    let ended = driver.tasks.join_next_with_id().await.expect("a task");
+    assert!(ended.is_err() && driver.subjects.is_empty());
+    driver.task_ended(ended);
+    assert_eq!(tokio::io::AsyncReadExt::read_buf(&mut peer, &mut received).await.expect("an end"), 0);
+    assert_eq!(tokio::time::Instant::now(), begin, "nothing waited for a time limit");
 }
 
 #[tokio::test(start_paused = true)]

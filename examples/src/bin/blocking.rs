@@ -10,7 +10,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mysa_examples::{
     Account, Answer, Clock, Error, Input, SendBody, SetpointTask, refusal, request_bytes, upgrade,
@@ -36,14 +36,16 @@ pub(crate) fn main() -> Result<(), Error> {
     let mut session =
         Session::new(Settings::default(), Environment::mysa(), network.account.start(), seed, clock.now());
     let (to_session, inputs) = mpsc::channel::<Input>();
-    let mut sockets = HashMap::new();
+    let (mut sockets, mut requests) = (HashMap::new(), HashMap::new());
 
     loop {
         while let Some(output) = session.poll_output() {
             let (network, to_session) = (network.clone(), to_session.clone());
             match output {
                 Output::Http(request) => {
-                    thread::spawn(move || http(&network, &request, &to_session));
+                    let aborted = Arc::new(AtomicBool::new(false));
+                    requests.insert(request.id, Arc::clone(&aborted));
+                    thread::spawn(move || http(&network, &request, &to_session, &aborted));
                 }
                 Output::Dial(dial) => {
                     let (to_socket, outgoing) = mpsc::channel();
@@ -61,6 +63,11 @@ pub(crate) fn main() -> Result<(), Error> {
                         aborted.store(true, Ordering::Relaxed);
                     }
                 }
+                Output::AbortHttp { id } => {
+                    if let Some(aborted) = requests.remove(&id) {
+                        aborted.store(true, Ordering::Relaxed);
+                    }
+                }
                 // A real program stores the session in a file, to resume without a password.
                 Output::Store(_) => session.handle_store_result(clock.now(), StoreResult::Stored),
                 Output::Forget => {}
@@ -74,7 +81,12 @@ pub(crate) fn main() -> Result<(), Error> {
             }
         }
         match inputs.recv_timeout(clock.until_due(&session)) {
-            Ok(input) => input.give(&mut session, clock.now()),
+            Ok(input) => {
+                if let Input::Http(id, _) = &input {
+                    requests.remove(id);
+                }
+                input.give(&mut session, clock.now());
+            }
             Err(_) => session.handle_timeout(clock.now()),
         }
     }
@@ -101,9 +113,9 @@ fn connect(
     Ok(StreamOwned::new(connection, tcp))
 }
 
-fn http(network: &Network, request: &HttpRequest, to_session: &mpsc::Sender<Input>) {
-    // A request that the session withdraws has no result to report.
-    let Some(result) = exchange(network, request, to_session).transpose() else { return };
+fn http(network: &Network, request: &HttpRequest, to_session: &mpsc::Sender<Input>, aborted: &AtomicBool) {
+    // A request that the session withdraws or aborts has no result to report.
+    let Some(result) = exchange(network, request, to_session, aborted).transpose() else { return };
     let _ = to_session.send(Input::Http(request.id, result));
 }
 
@@ -111,7 +123,9 @@ fn exchange(
     network: &Network,
     request: &HttpRequest,
     to_session: &mpsc::Sender<Input>,
+    aborted: &AtomicBool,
 ) -> Result<Option<Answer>, HttpFailure> {
+    let begun = Instant::now();
     let (host, _) = request_bytes(request, "").ok_or(HttpFailure::Unreachable)?;
     let mut stream = connect(network, host, 443, request.timeout).map_err(|_| HttpFailure::Unreachable)?;
     let deferred;
@@ -129,11 +143,22 @@ fn exchange(
     let (_, bytes) = request_bytes(request, body).ok_or(HttpFailure::Unreachable)?;
     // From here on the request may have reached the service, and the session does not repeat what may have been done.
     stream.write_all(&bytes).map_err(|_| HttpFailure::Broken)?;
+    // Reading returns from time to time, so that the request can be aborted and ends in time.
+    let _ = stream.sock.set_read_timeout(Some(Duration::from_millis(20)));
     let mut received = Vec::new();
     let mut part = [0; 4096];
     loop {
         let count = match stream.read(&mut part) {
             Ok(count) => count,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                if aborted.load(Ordering::Relaxed) {
+                    return Ok(None);
+                }
+                if begun.elapsed() > request.timeout {
+                    return Err(HttpFailure::Timeout);
+                }
+                continue;
+            }
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
             Err(_) => return Err(HttpFailure::Broken),
         };

@@ -229,6 +229,8 @@ impl Fleet {
                 }
             }
             Output::Event(Event::Device { .. }) => self.meter.events += 1,
+            // No member sends a command.
+            Output::AbortHttp { .. } => {}
             Output::Store(_) | Output::Forget | Output::Load | Output::Event(_) => {}
         }
     }

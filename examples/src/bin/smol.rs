@@ -43,24 +43,31 @@ async fn run() -> Result<(), Error> {
     let mut session =
         Session::new(Settings::default(), Environment::mysa(), network.account.start(), seed, clock.now());
     let (to_session, inputs) = channel::bounded::<Input>(64);
-    let mut sockets = HashMap::new();
+    let (mut sockets, mut writes) = (HashMap::new(), HashMap::new());
 
     loop {
         while let Some(output) = session.poll_output() {
             let (network, to_session) = (network.clone(), to_session.clone());
             match output {
-                Output::Http(request) => smol::spawn(async move {
-                    let timeout = async {
-                        Timer::after(request.timeout).await;
-                        Err(HttpFailure::Timeout)
-                    };
-                    // A request that the session withdraws has no result to report.
-                    let exchange = http(&network, &request, &to_session).or(timeout);
-                    if let Some(result) = exchange.await.transpose() {
-                        let _ = to_session.send(Input::Http(request.id, result)).await;
+                Output::Http(request) => {
+                    let (id, writes_later) = (request.id, request.body.ready().is_none());
+                    let task = smol::spawn(async move {
+                        let timeout = async {
+                            Timer::after(request.timeout).await;
+                            Err(HttpFailure::Timeout)
+                        };
+                        // A request that the session withdraws has no result to report.
+                        let exchange = http(&network, &request, &to_session).or(timeout);
+                        if let Some(result) = exchange.await.transpose() {
+                            let _ = to_session.send(Input::Http(request.id, result)).await;
+                        }
+                    });
+                    if writes_later {
+                        writes.insert(id, task);
+                    } else {
+                        task.detach();
                     }
-                })
-                .detach(),
+                }
                 Output::Dial(dial) => {
                     // The session bounds the bytes queued for one connection.
                     let (to_socket, outgoing) = channel::unbounded();
@@ -79,6 +86,7 @@ async fn run() -> Result<(), Error> {
                 }
                 // Dropping the task drops its socket.
                 Output::Abort { conn } => drop(sockets.remove(&conn)),
+                Output::AbortHttp { id } => drop(writes.remove(&id)),
                 // A real program stores the session in a file, to resume without a password.
                 Output::Store(_) => session.handle_store_result(clock.now(), StoreResult::Stored),
                 Output::Forget => {}

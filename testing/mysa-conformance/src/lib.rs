@@ -56,6 +56,7 @@
 //! | [`Rule::DeferredBody`] | asks for the body before it is connected to the host | |
 //! | [`Rule::Store`] | takes outputs before the result of `Output::Store` is reported | |
 //! | [`Rule::Abort`] | sends bytes after `Output::Abort`, or leaves the connection open | [`Ledger::peer_upgrade`], [`Ledger::peer_received`], [`Ledger::peer_closed`] |
+//! | | sends a request after `Output::AbortHttp` | [`Ledger::peer_request`] |
 //! | [`Rule::Redirect`] | follows a redirect, or sends a request twice | [`Ledger::peer_request`] |
 //! | [`Rule::Shutdown`] | drops the session while a command has no verdict | |
 //!

@@ -77,6 +77,8 @@ struct Request {
     /// `true` once the driver has a body to send.
     has_body: bool,
     sent: u32,
+    /// Reading of the reference clock at `Output::AbortHttp`.
+    aborted: Option<Duration>,
 }
 
 struct Connection {
@@ -234,7 +236,7 @@ impl Record {
         let mut late = Vec::new();
         self.http.retain(|_, request| {
             let keep = request.report_by >= limit;
-            if !keep {
+            if !keep && request.aborted.is_none() {
                 late.push((
                     Rule::Output,
                     format!("no result of {} is reported by handle_http", request.name),
@@ -303,6 +305,12 @@ impl Record {
                 let (by, at) = (self.newest, (self.reference)());
                 self.end(*conn, State::Aborted(at), by);
             }
+            Output::AbortHttp { id } => {
+                let at = (self.reference)();
+                if let Some(request) = self.http.get_mut(id) {
+                    request.aborted = Some(at);
+                }
+            }
             Output::Store(_) => self.storing = true,
             Output::Load => self.loading = Some(self.newest + STORE_GRACE),
             Output::Forget => {}
@@ -320,6 +328,7 @@ impl Record {
                 report_by: self.newest.saturating_add(request.timeout).saturating_add(REPORT_GRACE),
                 has_body: !matches!(request.body, HttpBody::Deferred),
                 sent: 0,
+                aborted: None,
             },
         );
     }
@@ -559,9 +568,13 @@ impl Record {
 
     pub(crate) fn peer_request(&mut self, method: &str, url: &str) {
         let wanted = name(method, url);
+        let (now, lateness) = ((self.reference)(), self.lateness);
         // Several requests may have the same name, such as those of a sign-in.
         let found = self.http.values_mut().filter(|request| request.name == wanted && request.has_body);
         match found.min_by_key(|request| request.sent) {
+            Some(Request { aborted: Some(at), .. }) if now > *at + lateness => {
+                self.breaks(Rule::Abort, format!("{wanted} is sent after Output::AbortHttp"));
+            }
             Some(request) if request.sent == 0 => request.sent = 1,
             Some(_) => self.breaks(Rule::Redirect, format!("{wanted} is sent twice")),
             None => self.breaks(

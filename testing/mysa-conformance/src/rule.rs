@@ -21,7 +21,7 @@ pub enum Rule {
     DeferredBody,
     /// No output is taken between `Output::Store` and `handle_store_result`.
     Store,
-    /// After `Output::Abort`, nothing is sent and the connection is reset.
+    /// After `Output::Abort` and `Output::AbortHttp`, nothing is sent and the connection is reset.
     Abort,
     /// Only requests that the session gave are sent, each once: redirects are not followed.
     Redirect,

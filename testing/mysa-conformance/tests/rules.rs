@@ -5,19 +5,19 @@ mod toy;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use mysa_conformance::{CommandChannel, Rule, Settings};
+use mysa_conformance::{CommandChannel, CommandId, Rule, Settings};
 use mysa_proto::{Celsius, Change, DeviceId};
 use toy::{Flaw, Toy, minutes};
 
-fn command(toy: &mut Toy, degrees: f64) {
+fn command(toy: &mut Toy, degrees: f64) -> CommandId {
     let kitchen = DeviceId::new("a0b1c2d3e4f6").expect("an id");
     let change = Change::setpoint(Celsius::from_degrees(degrees).expect("a temperature"));
     let now = toy.now();
-    toy.session().command(now, kitchen, change, Some(Duration::from_secs(60))).expect("room");
+    toy.session().command(now, kitchen, change, Some(Duration::from_secs(60))).expect("room")
 }
 
 /// Three hours at home: a redirect, commands by MQTT and REST, a broker that does not read for a while, a host that cannot
-/// be reached, connections that are replaced, and an end while a command is undecided.
+/// be reached, a command that is cancelled before its bytes leave the host, connections that are replaced, and an end while a command is undecided.
 fn three_hours(channel: CommandChannel, flaw: Option<Flaw>) -> Toy {
     let mut settings = Settings::default();
     settings.channel = channel;
@@ -33,6 +33,13 @@ fn three_hours(channel: CommandChannel, flaw: Option<Flaw>) -> Toy {
     toy.run_until(minutes(12));
     toy.network.blocked = false;
     toy.network.unreachable = false;
+    toy.run_until(minutes(15));
+    toy.network.stalled = true;
+    let cancelled = command(&mut toy, 22.5);
+    toy.run_until(minutes(15) + Duration::from_secs(3));
+    let now = toy.now();
+    toy.session().cancel(now, cancelled);
+    toy.network.stalled = false;
     toy.run_until(minutes(180));
     command(&mut toy, 20.5);
     toy.end();
@@ -46,7 +53,7 @@ fn a_driver_that_keeps_the_rules_is_not_reported() {
         toy.ledger.assert_kept();
         // The test would prove nothing if nothing happened.
         let verdicts = format!("{:?}", toy.verdicts);
-        assert_eq!(toy.verdicts.len(), 3, "{verdicts}");
+        assert_eq!(toy.verdicts.len(), 4, "{verdicts}");
         assert!(toy.verdicts[0].is_confirmed() && !toy.verdicts[1].is_confirmed(), "{verdicts}");
         assert!(toy.was_live && toy.network.redirects == 0);
     }
@@ -71,6 +78,7 @@ fn each_broken_driver_is_reported_by_the_rule_that_it_breaks() {
         (Flaw::AsksBodyAtOnce, CommandChannel::Structured, Rule::DeferredBody),
         (Flaw::TakesOutputWhileStoring, mqtt, Rule::Store),
         (Flaw::SendsAfterAbort, mqtt, Rule::Abort),
+        (Flaw::SendsAbortedRequest, CommandChannel::Structured, Rule::Abort),
         (Flaw::FollowsRedirects, mqtt, Rule::Redirect),
         (Flaw::RepeatsRequests, mqtt, Rule::Redirect),
         (Flaw::DropsSession, mqtt, Rule::Shutdown),

@@ -355,7 +355,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Checks the time at which a request leaves the host. After a verdict that falls before the deadline, it may still leave: the
+    /// Checks the time at which a request leaves the host. The request of a confirmed command may leave until the deadline: the
     /// next command for its thermostat waits for its answer.
     pub(crate) fn left_in_time(&self, number: u64, leaves: Duration) -> Result<(), Violation> {
         let carried = |issued: &&Issued| issued.transmissions.contains(&number);
@@ -363,6 +363,10 @@ impl Ledger {
             let late = leaves.saturating_sub(issued.at + issued.deadline);
             if late > Duration::ZERO && !issued.clock_set_back {
                 return Err(Violation::TooLate { command: issued.id.to_string(), late });
+            }
+            if leaves > issued.decided_at && issued.decided != Some(Decided::Confirmed) {
+                let after = leaves - issued.decided_at;
+                return Err(Violation::LeftAfterVerdict { command: issued.id.to_string(), after });
             }
         }
         Ok(())

@@ -80,6 +80,11 @@ impl World {
                 self.net.discard_unsent(self.now, conn);
                 self.client_closes(conn, "abort", lost);
             }
+            Output::AbortHttp { id } => {
+                self.note("http: the request is aborted");
+                self.net.discard_request(self.now, id);
+                self.check_answer(id, Err(true));
+            }
             Output::Store(stored) => {
                 if let Some(token) = &stored.refresh_token
                     && !self.secrets.iter().any(|secret| secret == token.expose())

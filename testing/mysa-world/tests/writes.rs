@@ -190,6 +190,59 @@ fn f56_a_request_that_waits_in_the_host_does_not_leave_it_after_the_deadline() {
 }
 
 #[test]
+fn f56_a_request_that_waits_in_the_host_does_not_leave_it_after_its_command_is_given_up() {
+    for case in ["cancelled", "signed out"] {
+        for lasts in [3, 9, 19] {
+            let mut world = live(by(CommandChannel::Structured), 61);
+            world.go(secs(60));
+            let before = truth(&world, V2).0;
+            trouble(&mut world, secs(lasts), Trouble::Unsent);
+            world.go(millis(1));
+            let id = command(&mut world, V2, set(25.0), secs(60));
+            world.go(secs(1));
+            match case {
+                "cancelled" => world.cancel(id).unwrap(),
+                _ => world.call(|session, now| session.sign_out(now)).unwrap(),
+            }
+            world.go(secs(60));
+            let case = format!("{case}, unsent for {lasts} s");
+            assert_eq!(updates(&world, V2), 1, "{case}");
+            assert!(
+                matches!(world.verdict_on(id), Verdict::Unconfirmed { .. }),
+                "{case}: {}",
+                world.verdict_on(id)
+            );
+            assert_eq!(truth(&world, V2).0, before, "{case}");
+        }
+    }
+}
+
+/// The bytes of the older command may leave the host while the newer one waits, but not after the newer one is sent.
+#[test]
+fn f56_a_request_that_waits_in_the_host_never_follows_that_of_a_newer_command() {
+    for lasts in [3, 9, 19, 30] {
+        for wait in [200, 2_600, 6_000] {
+            let mut world = live(by(CommandChannel::Structured), 62);
+            world.go(secs(60));
+            trouble(&mut world, secs(lasts), Trouble::Unsent);
+            world.go(millis(1));
+            let older = command(&mut world, V2, set(25.0), secs(90));
+            world.go(millis(wait));
+            let newer = command(&mut world, V2, set(18.0), secs(90));
+            world.go(secs(120));
+            let case = format!("unsent for {lasts} s, newer after {wait} ms");
+            let (older, newer) = (world.verdict_on(older), world.verdict_on(newer));
+            assert!(newer.is_confirmed(), "{case}: {newer}");
+            assert!(
+                matches!(older, Verdict::Superseded { .. } | Verdict::Confirmed { .. }),
+                "{case}: {older}"
+            );
+            assert_eq!(truth(&world, V2).0, 1_800, "{case}");
+        }
+    }
+}
+
+#[test]
 fn f56_writes_to_one_thermostat_are_sent_in_sequence() {
     let after = |fault| HttpFault::AfterServing(Box::new(fault));
     for (name, fault) in [

@@ -55,6 +55,8 @@ pub(crate) enum StructuredAnswer {
     },
     /// The outcome is unknown.
     Open,
+    /// The session ended the request, so the outcome is unknown, and says nothing about the service.
+    Aborted,
     /// Nothing was sent.
     NotSent,
 }
@@ -449,7 +451,9 @@ impl CommandBook {
         transmission.state = TransmissionState::Answered;
         transmission.read_state_at = Some(now.saturating_add(STATE_POLL_DELAYS[0]));
         let ids = transmission.commands.clone();
-        self.structured_failed = answer != StructuredAnswer::Accepted;
+        if answer != StructuredAnswer::Aborted {
+            self.structured_failed = answer != StructuredAnswer::Accepted;
+        }
         for command in self.commands.iter_mut().filter(|command| ids.contains(&command.id)) {
             match answer {
                 StructuredAnswer::Accepted => {
@@ -462,6 +466,7 @@ impl CommandBook {
                 StructuredAnswer::TokenRefused
                 | StructuredAnswer::Refused { .. }
                 | StructuredAnswer::Open
+                | StructuredAnswer::Aborted
                 | StructuredAnswer::NotSent => {}
             }
         }
@@ -471,6 +476,16 @@ impl CommandBook {
                 only_way.then_some((Verdict::Refused(Refused::Service { status, retry_after }), None))
             });
         }
+    }
+
+    /// Returns the serial of the request that carries a command, if its body was sent and it is unanswered.
+    pub(crate) fn unanswered_request(&self, id: CommandId) -> Option<u64> {
+        let carries = |transmission: &&Transmission| {
+            transmission.payload.channel() == Channel::Structured
+                && transmission.state == TransmissionState::Sent
+                && transmission.commands.contains(&id)
+        };
+        self.transmissions.iter().find(carries).map(|transmission| transmission.serial)
     }
 
     /// Returns `true` if the structured service failed the last write.

@@ -365,6 +365,12 @@ impl Session {
                     }
                 }
             }
+            // A confirmed command has been carried out, and its answer ends the wait of the next one.
+            if !verdict.is_confirmed()
+                && let Some(serial) = self.commands.unanswered_request(id)
+            {
+                self.rest.abort(&mut self.cx, serial);
+            }
             self.cx.outbox.keep(Event::Verdict { id, device, verdict });
             self.update_pending(device);
         }

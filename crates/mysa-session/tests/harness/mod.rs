@@ -127,9 +127,13 @@ pub(crate) struct Log {
     pub(crate) urls: Vec<String>,
     /// Bodies of the updates to the structured service.
     pub(crate) updates: Vec<(Duration, String)>,
+    /// Times at which the driver gives the requests with a deferred body up.
+    pub(crate) limits: Vec<Duration>,
     /// Connections that the session closed, and those among them that it aborted.
     pub(crate) closes: usize,
     pub(crate) aborts: usize,
+    /// Requests that the session aborted.
+    pub(crate) aborted_requests: Vec<(Duration, HttpId)>,
     pub(crate) disconnects: usize,
     pub(crate) pubacks: usize,
     /// Bodies of the requests to revoke a token.
@@ -405,10 +409,19 @@ impl Harness {
                     self.log.unreachable += 1;
                     self.arrive(LATENCY, Arrival::Unreachable(request.id));
                 }
-                Output::Http(request) if request.body.ready().is_none() => match self.cloud.connects {
-                    Some(time) => self.arrive(time, Arrival::Connected(request)),
-                    None => self.arrive(Duration::ZERO, Arrival::Unreachable(request.id)),
-                },
+                Output::Http(request) if request.body.ready().is_none() => {
+                    self.log.limits.push(self.mono + request.timeout);
+                    match self.cloud.connects {
+                        Some(time) if time < request.timeout => {
+                            self.arrive(time, Arrival::Connected(request));
+                        }
+                        Some(_) => {
+                            let timeout = Arrival::Http { id: request.id, date: (0, None), reply: None };
+                            self.arrive(request.timeout, timeout);
+                        }
+                        None => self.arrive(Duration::ZERO, Arrival::Unreachable(request.id)),
+                    }
+                }
                 Output::Http(request) => self.write(&request),
                 Output::Dial(dial) => {
                     self.log.dials.push((self.mono, dial.url.as_str().into()));
@@ -431,6 +444,11 @@ impl Harness {
                     self.log.closes += 1;
                     self.log.aborts += 1;
                     self.cloud.sockets.remove(&conn);
+                }
+                Output::AbortHttp { id } => {
+                    self.log.aborted_requests.push((self.mono, id));
+                    self.arrivals
+                        .retain(|_, arrival| !matches!(arrival, Arrival::Http { id: of, .. } if *of == id));
                 }
                 Output::Store(stored) => {
                     let result = match &self.stored {

@@ -30,6 +30,7 @@ pub(crate) enum Flaw {
     AsksBodyAtOnce,
     TakesOutputWhileStoring,
     SendsAfterAbort,
+    SendsAbortedRequest,
     FollowsRedirects,
     RepeatsRequests,
     DropsSession,
@@ -38,6 +39,8 @@ pub(crate) enum Flaw {
 enum Input {
     /// A connection for a request is open, or its host is unreachable.
     Connected(Box<HttpRequest>, bool),
+    /// The bytes of a request leave the host.
+    Sent(Box<HttpRequest>, String),
     Answer(HttpId, Result<HttpReply, HttpFailure>),
     Opened(ConnId),
     Refused(ConnId, u16),
@@ -53,6 +56,8 @@ pub(crate) struct Network {
     pub(crate) blocked: bool,
     /// `true` while the hosts of writes are unreachable.
     pub(crate) unreachable: bool,
+    /// `true` while the bytes of writes wait in the host.
+    pub(crate) stalled: bool,
     /// Number of readings of the device list to redirect.
     pub(crate) redirects: u32,
 }
@@ -92,6 +97,8 @@ pub(crate) const fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(60 * minutes)
 }
 
+/// Time for which the bytes of a write wait in a host that cannot send them.
+const STALL: Duration = Duration::from_secs(10);
 const START: UnixTime = UnixTime::from_secs(1_767_323_045);
 
 impl Toy {
@@ -265,6 +272,10 @@ impl Toy {
                     self.close(conn);
                 }
             }
+            Output::AbortHttp { .. } if self.is(Flaw::SendsAbortedRequest) => {}
+            Output::AbortHttp { id } => {
+                self.later.retain(|_, input| !matches!(input, Input::Sent(request, _) if request.id == id));
+            }
             Output::Store(stored) => {
                 self.stored = Some(stored);
                 // Writing takes a while.
@@ -286,6 +297,7 @@ impl Toy {
         let now = self.reading();
         match input {
             Input::Connected(request, true) => self.send_request(*request),
+            Input::Sent(request, body) => self.exchange(&request, &body),
             Input::Connected(request, false) => {
                 let failed = HttpResult::Failed(HttpFailure::Unreachable);
                 self.session().handle_http(now, request.id, failed);
@@ -343,19 +355,27 @@ impl Toy {
             let now = self.reading();
             // Withdrawn: nothing is reported.
             let Some(body) = self.session().deferred_body(now, request.id) else { return };
-            body.expose().to_owned()
+            let body = body.expose().to_owned();
+            if self.network.stalled {
+                return self.after(STALL, Input::Sent(Box::new(request), body));
+            }
+            body
         } else {
             request.body.ready().unwrap_or_default().to_owned()
         };
-        let mut reply = self.serve(&request, &request.url, &body);
+        self.exchange(&request, &body);
+    }
+
+    fn exchange(&mut self, request: &HttpRequest, body: &str) {
+        let mut reply = self.serve(request, &request.url, body);
         if self.is(Flaw::RepeatsRequests) && self.nth(6) {
-            reply = self.serve(&request, &request.url, &body);
+            reply = self.serve(request, &request.url, body);
         }
         if self.is(Flaw::FollowsRedirects)
             && let Ok((_, answer)) = &reply
             && let Some(location) = answer.header("location").map(str::to_owned)
         {
-            reply = self.serve(&request, &location, &body);
+            reply = self.serve(request, &location, body);
         }
         let (delay, answer) = match reply {
             Ok((delay, reply)) => (delay, Ok(reply)),

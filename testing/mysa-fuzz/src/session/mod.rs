@@ -480,6 +480,9 @@ impl Harness {
                     self.orders.extend(exchange.received.iter().filter_map(Order::read));
                 }
                 Output::Close { conn } | Output::Abort { conn } => drop(self.conns.remove(&conn)),
+                Output::AbortHttp { id } => {
+                    assert!(self.http.iter().any(|(of, ..)| *of == id), "{id:?} was not requested");
+                }
                 Output::Event(Event::Verdict { id, verdict, .. }) => {
                     let Some((_, resolved)) = self.commands.get_mut(&id) else {
                         panic!("a verdict on {id:?}")

@@ -103,6 +103,23 @@ fn an_unanswered_request_delays_the_next_even_when_its_command_is_decided() {
 }
 
 #[test]
+fn a_request_that_the_session_aborted_says_nothing_about_the_service() {
+    for failed in [false, true] {
+        let mut harness = Harness::new();
+        for (answer, second) in [
+            (if failed { StructuredAnswer::Open } else { StructuredAnswer::Accepted }, 0),
+            (StructuredAnswer::Aborted, 10),
+        ] {
+            harness.add(setpoint(22), at(second), 30);
+            let serial = harness.send(Channel::Structured, at(second));
+            harness.book.structured_answered(serial, answer, at(second + 1).mono, &mut harness.decisions);
+            assert!(!harness.book.is_structured_busy(lite()));
+            assert_eq!(harness.book.structured_failed(), failed, "{answer:?}");
+        }
+    }
+}
+
+#[test]
 fn others_wait_a_limited_time_for_a_request_that_waits_for_its_connection() {
     let spacing = Duration::from_secs(1);
     let mut harness = Harness::new();
