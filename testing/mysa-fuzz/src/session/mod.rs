@@ -481,7 +481,7 @@ impl Harness {
                 }
                 Output::Close { conn } | Output::Abort { conn } => drop(self.conns.remove(&conn)),
                 Output::AbortHttp { id } => {
-                    assert!(self.http.iter().any(|(of, ..)| *of == id), "{id:?} was not requested");
+                    assert!(self.http.iter().any(|pending| pending.id == id), "{id:?} was not requested");
                 }
                 Output::Event(Event::Verdict { id, verdict, .. }) => {
                     let Some((_, resolved)) = self.commands.get_mut(&id) else {
