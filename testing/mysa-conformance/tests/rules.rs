@@ -17,7 +17,8 @@ fn command(toy: &mut Toy, degrees: f64) -> CommandId {
 }
 
 /// Three hours at home: a redirect, commands by MQTT and REST, a broker that does not read for a while, a host that cannot
-/// be reached, a command that is cancelled before its bytes leave the host, connections that are replaced, and an end while a command is undecided.
+/// be reached, a command that is cancelled before its bytes leave the host, connections that are replaced, and an end while a
+/// command is undecided.
 fn three_hours(channel: CommandChannel, flaw: Option<Flaw>) -> Toy {
     let mut settings = Settings::default();
     settings.channel = channel;

@@ -66,7 +66,7 @@ struct Harness {
     mono: Duration,
     spec: CloudSpec,
     streams: BTreeMap<u64, Stream>,
-    /// What the client of each connection has subscribed to, and has to acknowledge.
+    /// Subscriptions of the client of each connection, and messages that it has to acknowledge.
     clients: BTreeMap<u64, Client>,
     next_conn: u64,
     signed_in: Option<(Tokens, Option<AwsCredentials>)>,
