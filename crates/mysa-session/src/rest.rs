@@ -71,12 +71,25 @@ struct Pending {
     /// `true` once the driver was told to end it. The service may be carrying it out, so the next one for its thermostat still
     /// waits, but no answer is missing.
     aborted: bool,
+    /// `true` once the driver no longer holds it: it was told to end it, or has reported its end.
+    released: bool,
     /// `true` if the id token has been renewed for it once.
     renewed: bool,
     /// Number of redirects that led to it.
     hops: u8,
     /// Body of a write that the driver has not fetched yet.
     deferred: Option<DeferredBody>,
+}
+
+impl Pending {
+    /// Tells the driver to end the request of a command, unless it does not hold it any more. The timer of the driver may be behind
+    /// the clock of the session, by a whole suspend.
+    fn recall(&mut self, cx: &mut Context) {
+        let is_written = matches!(self.purpose, Purpose::Update(_)) && self.deferred.is_none();
+        if is_written && !core::mem::replace(&mut self.released, true) {
+            cx.outbox.output(Output::AbortHttp { id: self.id });
+        }
+    }
 }
 
 /// Source of the body of a write, until the driver fetches it.
@@ -238,7 +251,8 @@ impl Rest {
 
     /// Returns the earliest time of a command request. `None` while too many are in flight.
     pub(crate) fn command_at(&self) -> Option<Duration> {
-        let commands = self.pending.iter().filter(|pending| matches!(pending.purpose, Purpose::Update(_)));
+        let held = |pending: &&Pending| matches!(pending.purpose, Purpose::Update(_)) && !pending.released;
+        let commands = self.pending.iter().filter(held);
         (commands.count() < COMMAND_WINDOW).then_some(self.commands_at)
     }
 
@@ -261,7 +275,8 @@ impl Rest {
         let now = cx.mono();
         if let Some(at) = self.pending.iter().position(|pending| pending.until <= now) {
             // The driver did not report in time, or gave a command's request up at the command's deadline.
-            let lost = self.pending.swap_remove(at);
+            let mut lost = self.pending.swap_remove(at);
+            lost.recall(cx);
             if let Some(outcome) = self.unanswered(cx, &lost, HttpFailure::Timeout) {
                 return Some(outcome);
             }
@@ -327,15 +342,13 @@ impl Rest {
     pub(crate) fn abort(&mut self, cx: &mut Context, serial: u64) {
         let (now, limit) = (cx.mono(), cx.settings.http_timeout);
         let is_written = |pending: &&mut Pending| {
-            pending.purpose == Purpose::Update(serial)
-                && pending.deferred.is_none()
-                && !pending.aborted
-                && now < pending.limit
+            pending.purpose == Purpose::Update(serial) && pending.deferred.is_none() && !pending.released
         };
         if let Some(pending) = self.pending.iter_mut().find(is_written) {
-            pending.aborted = true;
+            // At its time limit, an answer is missing.
+            pending.aborted = now < pending.limit;
             pending.until = pending.sent.saturating_add(limit);
-            cx.outbox.output(Output::AbortHttp { id: pending.id });
+            pending.recall(cx);
         }
     }
 
@@ -416,6 +429,7 @@ impl Rest {
             until: cx.after(limit + HTTP_SLACK),
             limit: cx.after(limit),
             aborted: false,
+            released: false,
             renewed,
             hops,
             deferred,
@@ -446,10 +460,10 @@ impl Rest {
             // The service may be carrying it out, so the next one for its thermostat waits until the time limit of requests.
             HttpResult::Failed(HttpFailure::Timeout) if pending.deferred.is_none() => {
                 let until = pending.sent.saturating_add(cx.settings.http_timeout);
-                self.pending.push(Pending { until, limit: cx.mono(), ..pending });
+                self.pending.push(Pending { until, released: true, ..pending });
                 return None;
             }
-            HttpResult::Failed(_) if pending.aborted => {
+            HttpResult::Failed(_) if pending.released && matches!(pending.purpose, Purpose::Update(_)) => {
                 self.pending.push(pending);
                 return None;
             }
@@ -627,7 +641,8 @@ impl Rest {
     }
 
     /// Drops all requests, and returns the ids of waiting callers.
-    pub(crate) fn stop(&mut self) -> Vec<RequestId> {
+    pub(crate) fn stop(&mut self, cx: &mut Context) -> Vec<RequestId> {
+        self.pending.iter_mut().for_each(|pending| pending.recall(cx));
         let purposes = self.pending.drain(..).map(|pending| pending.purpose);
         let all = purposes.chain(self.waiting.drain(..).map(|waiting| waiting.purpose));
         all.filter_map(Purpose::caller).collect()

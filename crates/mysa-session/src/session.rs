@@ -396,8 +396,9 @@ impl Session {
     }
 
     /// Cancels a command. If it has not been sent, it never will be; if it has, its verdict is
-    /// [`Verdict::Unconfirmed`], and what has not left this host is recalled. The structured service may still carry out a request
-    /// that has left, so the next command for the thermostat then waits for up to [`Settings::http_timeout`].
+    /// [`Verdict::Unconfirmed`], and what has not left this host is recalled, with the other commands of the same request. The
+    /// structured service may still carry out a request that has left, so the next command for the thermostat then waits for up to
+    /// [`Settings::http_timeout`], and expires if its time is shorter. To change one's mind, give a newer command instead.
     pub fn cancel(&mut self, now: Now, id: CommandId) {
         self.advance_clock(now);
         self.give_up(|command| command.id == id, Expired::Cancelled);

@@ -142,6 +142,64 @@ fn the_request_of_a_command_is_aborted_at_its_deadline_by_the_wall_clock() {
     assert_eq!(harness.log.aborted_requests.len(), 1);
 }
 
+/// The clock of a session can count the sleep of the host, and the timers of its driver stand still.
+#[test]
+fn a_request_that_outlasts_a_suspend_is_aborted_before_a_newer_command_is_sent() {
+    for (deadline, verdicts) in [(30, 1), (120, 0)] {
+        let mut harness = Harness::resume(by(CommandChannel::Structured));
+        harness.run(secs(10));
+        harness.cloud.update_takes = secs(12);
+        let now = harness.now();
+        let older = harness.session.command(now, device(LITE), setpoint(25.0), Some(secs(deadline))).unwrap();
+        harness.run(secs(1));
+        harness.mono += secs(60);
+        harness.set(LITE, 18.0);
+        harness.drain();
+        let now = harness.now();
+        harness.session.handle_timeout(now);
+        harness.drain();
+        assert_eq!(harness.log.aborted_requests.len(), 1, "{deadline}");
+        assert_eq!(harness.verdicts(older).len(), verdicts, "{deadline}");
+        harness.run(secs(5));
+        assert_eq!(harness.log.aborted_requests.len(), 1, "{deadline}");
+        let sent: Vec<Option<f64>> = updated(&harness).into_iter().map(|(_, setpoint)| setpoint).collect();
+        assert_eq!(sent, [Some(25.0), Some(18.0)], "{deadline}");
+    }
+}
+
+#[test]
+fn the_request_of_a_confirmed_command_is_aborted_by_signing_out() {
+    let (mut harness, id) = sent(secs(15));
+    harness.status(LITE, 25.0);
+    harness.run(secs(1));
+    assert!(harness.verdict(id).is_confirmed(), "{}", harness.verdict(id));
+    let now = harness.now();
+    harness.session.sign_out(now);
+    harness.drain();
+    assert_eq!(harness.log.aborted_requests.len(), 1);
+}
+
+#[test]
+fn an_aborted_request_takes_no_place_of_another_thermostat_s_command() {
+    let mut harness = Harness::resume(by(CommandChannel::Structured));
+    let ids: Vec<String> = (1..=5).map(|number| format!("a0b1c2d3e4{number:02x}")).collect();
+    harness.cloud.devices = ids.iter().map(|id| (id.clone(), "BB-V2-0-L".into())).collect();
+    harness.run(secs(10));
+    harness.cloud.update_takes = secs(60);
+    let (last, others) = ids.split_last().unwrap();
+    for id in others {
+        let command = harness.set(id, 25.0);
+        harness.run(Duration::from_millis(1_100));
+        let now = harness.now();
+        harness.session.cancel(now, command);
+        harness.drain();
+    }
+    assert_eq!((updated(&harness).len(), harness.log.aborted_requests.len()), (4, 4));
+    harness.set(last, 18.0);
+    harness.run(secs(2));
+    assert_eq!(updated(&harness).len(), 5);
+}
+
 /// Nothing was sent, so the service cannot be carrying it out.
 #[test]
 fn a_request_whose_connection_does_not_open_until_the_deadline_takes_no_place_any_longer() {

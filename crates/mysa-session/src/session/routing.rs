@@ -290,7 +290,7 @@ impl Session {
     pub(super) fn close_all(&mut self, why: Expired) {
         self.give_up(|_| true, why);
         self.commands.requests_dropped();
-        for id in self.rest.stop().into_iter().chain(self.control_plane.stop(&mut self.cx)) {
+        for id in self.rest.stop(&mut self.cx).into_iter().chain(self.control_plane.stop(&mut self.cx)) {
             self.cx.outbox.keep(Event::Response { id, result: Err(RequestError::NotSignedIn) });
         }
         self.mqtt.stop(&mut self.cx);
