@@ -6,7 +6,7 @@ mod harness;
 use std::time::Duration;
 
 use harness::{Harness, LITE, Reply, by, device, secs, setpoint, stored};
-use mysa_proto::{Change, Channel, Mode, Model};
+use mysa_proto::{Change, Channel, FanSpeed, Mode, Model};
 use mysa_session::{
     CommandChannel, CommandId, DeliveryStage, Event, Level, Refused, Settings, Start, Verdict,
 };
@@ -131,6 +131,37 @@ fn a_command_that_a_message_carried_is_not_refused_by_the_structured_service() {
     let reached = DeliveryStage::Service(Channel::Mqtt);
     let verdict = harness.verdict(id);
     assert!(matches!(verdict, Verdict::Unconfirmed { reached: at, .. } if at == reached), "{verdict}");
+}
+
+/// The structured service takes a fan speed only with a mode, and a setpoint by the section of its mode.
+#[test]
+fn the_mode_of_a_command_under_way_goes_with_what_is_asked_after_it() {
+    let fan = Change { fan: Some(FanSpeed::from_code(3)), ..Change::default() };
+    for (mode, next, section) in [
+        (Mode::Off, fan, r#""modes":{"mode":0,"fan_mode":4}"#),
+        (Mode::Cool, fan, r#""modes":{"mode":3,"fan_mode":4}"#),
+        (Mode::Cool, setpoint(24.0), r#""targetCool":{"setpoint":24}"#),
+    ] {
+        let mut harness = Harness::resume(by(CommandChannel::Structured));
+        harness.cloud.devices = vec![(LITE.into(), "AC-V1-0".into())];
+        harness.run(secs(10));
+        let heats = format!(
+            r#"{{"ver":"1.0","src":{{"type":1,"ref":"{LITE}"}},"time":{},"msg":44,"id":8,"resp_id":77,"body":{{"success":1,"type":2,"trig_src":3,"state":{{"md":3,"sp":21.0,"lk":0,"ho":1,"br":100}}}}}}"#,
+            harness.truth_secs()
+        );
+        harness.publish_from(LITE, &heats, Duration::from_millis(10));
+        harness.run(secs(1));
+        harness.log.updates.clear();
+        for change in [Change::mode(mode), next] {
+            let now = harness.now();
+            harness.session.command(now, device(LITE), change, None).unwrap();
+            // The first is sent and answered, and no state shows it yet.
+            harness.run(Duration::from_millis(600));
+        }
+        harness.run(secs(8));
+        let (_, sent) = &harness.log.updates[1];
+        assert!(sent.contains(section), "{mode:?}: {sent}");
+    }
 }
 
 /// Sends a change on a connection on which the broker reads nothing, although messages still arrive, until the missing

@@ -2,7 +2,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use mysa_proto::rest::{self, RestRequest};
-use mysa_proto::{Change, Channel, DeviceId, Now, UnixTime};
+use mysa_proto::{Change, Channel, DeviceId, Mode, Now, UnixTime};
 
 use crate::ConnId;
 use crate::commands::open_command::{NextStep, OpenCommand, StructuredAttempt};
@@ -154,6 +154,12 @@ impl CommandBook {
     /// Returns everything that waits for a thermostat, as one change.
     pub(crate) fn waiting_change(&self, device: DeviceId) -> Change {
         self.waiting(device).fold(Change::default(), |all, command| all.then(command.change))
+    }
+
+    /// Returns the mode that was last sent to a thermostat by a command without a verdict.
+    pub(crate) fn sent_mode(&self, device: DeviceId) -> Option<Mode> {
+        let sent = |command: &&OpenCommand| command.device == device && command.first_sent.is_some();
+        self.commands.iter().filter(sent).filter_map(|command| command.change.mode).next_back()
     }
 
     /// Returns the oldest waiting command of a thermostat.

@@ -4,7 +4,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use mysa_proto::{Brightness, Change, Channel, Command, DeviceId, InvalidCommand, StructuredUpdate};
+use mysa_proto::{
+    Brightness, Change, Channel, Command, DeviceId, InvalidCommand, Limits, Mode, StructuredUpdate,
+};
 
 use crate::auth::Identity;
 use crate::commands::book::{CommandBook, Decision};
@@ -74,26 +76,31 @@ impl Routes<'_> {
     }
 
     /// Returns the change as the thermostat takes it by a channel, rounded to its own steps, or the reason why it does
-    /// not.
+    /// not. `mode` is requested and not yet part of the state. By the previous mode, a fan speed would be sent together with that
+    /// mode, and a setpoint to its section.
     fn payload(
         &self,
         cx: &Context,
         device: &Device,
         change: Change,
         channel: Channel,
+        mode: Option<Mode>,
     ) -> Result<Payload, InvalidCommand> {
         let change = with_known_brightness(device, change, channel);
+        let limits = device.limits();
+        let limits = Limits { mode: mode.or(limits.mode), ..limits };
         match channel {
             Channel::Mqtt => {
                 let time = cx.time();
-                Command::new(device.id(), device.model(), &device.limits(), &cx.settings.modes, change, time)
-                    .map(|command| {
+                Command::new(device.id(), device.model(), &limits, &cx.settings.modes, change, time).map(
+                    |command| {
                         let app_ref = cx.settings.app_ref.or(self.auth.user()).unwrap_or("mysa-session");
                         Payload::Mqtt { command, time, app_ref: app_ref.to_owned().into_boxed_str() }
-                    })
+                    },
+                )
             }
             Channel::Structured => {
-                StructuredUpdate::new(device.model(), &device.limits(), change).map(Payload::Structured)
+                StructuredUpdate::new(device.model(), &limits, change).map(Payload::Structured)
             }
         }
     }
@@ -105,7 +112,8 @@ impl Routes<'_> {
         }
         let device = self.devices.find(device).ok_or(Refused::UnknownDevice)?;
         let channel = self.channel(cx, device, false, false)?;
-        self.payload(cx, device, change, channel).map_err(|refusal| Refused::Model(Box::new(refusal)))
+        self.payload(cx, device, change, channel, device.pending().mode)
+            .map_err(|refusal| Refused::Model(Box::new(refusal)))
     }
 }
 
@@ -142,10 +150,11 @@ impl CommandBook {
             Ok(channel) => channel,
             Err(refused) => return self.refuse_waiting(id, None, &refused, decisions),
         };
+        let mode = self.sent_mode(id);
         // Everything that waits is sent as one change, unless the combination is invalid.
-        let (payload, alone) = match routes.payload(cx, device, self.waiting_change(id), channel) {
+        let (payload, alone) = match routes.payload(cx, device, self.waiting_change(id), channel, mode) {
             Ok(payload) => (payload, None),
-            Err(_) => match routes.payload(cx, device, own, channel) {
+            Err(_) => match routes.payload(cx, device, own, channel, mode) {
                 Ok(payload) => (payload, Some(first)),
                 Err(refusal) => {
                     let refused = Refused::Model(Box::new(refusal));
