@@ -54,9 +54,12 @@ impl Harness {
     pub(super) fn answer(&mut self, link: LinkId) {
         let bytes = core::mem::take(&mut self.answers);
         let is_latest = self.links.last() == Some(&link);
+        // Before its CONNECT, they are the answers to what an earlier connection sent, and acknowledge nothing.
+        let is_connected = self.streams.get(&link).is_some_and(|(_, is_connected)| *is_connected);
         self.feed(link, &bytes);
         self.drain();
-        if is_latest && !self.is_raw && self.birth.is_none() && self.streams.contains_key(&link) {
+        let is_open = self.streams.contains_key(&link);
+        if is_latest && is_connected && is_open && !self.is_raw && self.birth.is_none() {
             self.orphans.acknowledge();
         }
     }

@@ -466,6 +466,9 @@ impl Harness {
                 }
                 Inbound::Connect(_) => {
                     self.handshake.connack = true;
+                    // The broker owes nothing to an earlier connection.
+                    self.answers.clear();
+                    self.orphans.reconnect();
                     continue;
                 }
                 Inbound::Subscribe(subscribe) => {

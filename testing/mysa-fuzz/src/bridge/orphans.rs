@@ -71,6 +71,11 @@ impl Orphans {
         self.sent.insert(topic.to_owned());
     }
 
+    /// A new connection, which sends again what the one before has no acknowledgement of.
+    pub(super) fn reconnect(&mut self) {
+        self.sent.clear();
+    }
+
     /// The broker has acknowledged everything.
     pub(super) fn acknowledge(&mut self) {
         self.empty.append(&mut self.sent);
