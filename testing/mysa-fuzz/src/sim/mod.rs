@@ -10,7 +10,7 @@ use mysa_cognito::{AwsCredentials, Pool, Secret, Tokens, get_credentials, get_id
 use mysa_mqtt_codec::{ClientId, Connect, Delivery, Outbound, PacketId, Publish, Stream, Topic};
 use mysa_proto::UnixTime;
 use mysa_sigv4::{Authority, Credentials, HeaderSigner, Presigner, Request as Signed, TokenRule};
-use mysa_sim::{Cloud, CloudSpec, HttpAnswer, HttpRequest, Now, Output, Upgrade};
+use mysa_sim::{Cloud, CloudSpec, HttpAnswer, HttpRequest, Now, Origin, Output, Upgrade};
 use serde_json::{Value, json};
 
 use crate::mutate;
@@ -441,16 +441,21 @@ impl Harness {
         assert!(self.cloud.poll_timeout().is_none_or(|next| next + Duration::from_secs(1) > self.mono));
     }
 
-    fn check(&mut self) {
-        let ids: Vec<_> = self.cloud.device_ids().collect();
-        for id in ids {
+    fn check(&self) {
+        for id in self.cloud.device_ids() {
             let Some(truth) = self.cloud.truth(id) else { continue };
             let setpoint = truth.setpoint.as_degrees();
             assert!((5.0..=40.0).contains(&setpoint), "{truth:?}");
             assert!(truth.room.is_finite() && truth.energy.is_finite() && truth.watts >= 0.0, "{truth:?}");
             assert!(truth.watts <= truth.rated_watts.max(4_000.0) * 1.2, "{truth:?}");
             if self.signed_in.is_none() && !self.is_disturbed {
-                assert_eq!(truth.messages.commands, 0, "a command of an unauthorised client: {truth:?}");
+                // The schedules of an account command its thermostats, also while nobody is signed in.
+                let records = self.cloud.command_records(id);
+                let scheduled = records.filter(|record| record.origin == Origin::Schedule).count();
+                assert_eq!(
+                    truth.commands, scheduled as u64,
+                    "a command of an unauthorised client: {truth:?}"
+                );
             }
         }
     }
@@ -552,6 +557,30 @@ mod tests {
         assert!(harness.signed_in.is_none() && harness.challenge.is_some());
         harness.steps(&[0x99, 1]);
         assert!(harness.signed_in.is_some());
+    }
+
+    #[test]
+    fn a_schedule_commands_while_nobody_is_signed_in() {
+        // Seven hours, until 06:00. The challenge of the sign-in is not answered.
+        let harness = after(&[0x41, 7, 0xff, 0xff, 7, 0xff, 0xff, 7, 0xff, 0xff]);
+        assert!(harness.signed_in.is_none());
+        assert!(commands(&harness) > 0);
+        harness.check();
+    }
+
+    #[test]
+    #[should_panic(expected = "a command of an unauthorised client")]
+    fn a_command_over_mqtt_is_not_one_of_a_schedule() {
+        let mut harness = after(&[1, 0x70, 0xca, 0, 0, 1, 2, 3, 4, 1, 0xd0, 0x03, 3, 7, 0xff, 0]);
+        assert_eq!(commands(&harness), 1, "no command arrived");
+        harness.check();
+        harness.signed_in = None;
+        harness.check();
+    }
+
+    fn commands(harness: &Harness) -> u64 {
+        let truths = harness.cloud.device_ids().filter_map(|id| harness.cloud.truth(id));
+        truths.map(|truth| truth.commands).sum()
     }
 
     #[test]
