@@ -14,6 +14,7 @@ pub(crate) type Read<T> = Result<Option<T>, Stop>;
 pub(crate) trait ReadMembers<'a> {
     /// Reads the member whose key was read before as `known`, or else is next. Returns `false` and consumes nothing if the
     /// key is unknown or, while it is next, not in its usual form. The last value of a repeated key wins.
+    // Implementations are inlined where they are called, except on bare targets: there, two copies of each are too large.
     fn by_key(&mut self, known: Option<Key>, reader: &mut Reader<'a>) -> Result<bool, Stop>;
 
     /// Reads members in any order, with any white space, up to the end of their object. `before_key` tells whether a key is
@@ -134,7 +135,7 @@ macro_rules! fields {
         $vis struct $name $(<$gen>)? { $( $(#[$doc])* $fvis $field: Option<$ty>, )* }
 
         impl<$lt> $crate::json::field::ReadMembers<$lt> for $name $(<$gen>)? {
-            #[inline(always)]
+            #[cfg_attr(not(target_os = "none"), inline(always))]
             fn by_key(
                 &mut self,
                 known: Option<$crate::json::key::Key>,

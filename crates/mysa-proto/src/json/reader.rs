@@ -533,7 +533,7 @@ impl<'a> Reader<'a> {
 ///
 /// The blanks of a line are compared, not counted: the processor predicts a comparison, as lines are indented like those of the
 /// message before, and goes on without waiting for a count.
-#[inline(always)]
+#[cfg_attr(not(target_os = "none"), inline(always))]
 fn skip_line(text: &[u8]) -> &[u8] {
     let rest = match text {
         [b'!'..=u8::MAX, ..] => return text,

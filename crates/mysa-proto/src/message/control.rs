@@ -194,7 +194,7 @@ pub struct CommandEntry {
 }
 
 impl<'a> ReadMembers<'a> for CommandEntry {
-    #[inline(always)]
+    #[cfg_attr(not(target_os = "none"), inline(always))]
     fn by_key(&mut self, known: Option<Key>, reader: &mut Reader<'a>) -> Result<bool, Stop> {
         let found = self.control.by_key(known, reader)?;
         self.tm = self.control.hold_end;

@@ -492,7 +492,7 @@ impl<'a> AnyOrder<'_, 'a> {
 }
 
 impl<'a> ReadMembers<'a> for AnyOrder<'_, 'a> {
-    #[inline(always)]
+    #[cfg_attr(not(target_os = "none"), inline(always))]
     fn by_key(&mut self, known: Option<Key>, reader: &mut Reader<'a>) -> Result<bool, Stop> {
         Ok(self.envelope_by_key(known, reader)? || self.unusual_flat_by_key(known, reader)?)
     }
@@ -502,7 +502,7 @@ impl<'a> ReadMembers<'a> for AnyOrder<'_, 'a> {
 struct LegacyAnyOrder<'d, 'a>(AnyOrder<'d, 'a>);
 
 impl<'a> ReadMembers<'a> for LegacyAnyOrder<'_, 'a> {
-    #[inline(always)]
+    #[cfg_attr(not(target_os = "none"), inline(always))]
     fn by_key(&mut self, known: Option<Key>, reader: &mut Reader<'a>) -> Result<bool, Stop> {
         Ok(self.0.flat.by_key(known, reader)? || self.0.unusual_envelope_by_key(known, reader)?)
     }
@@ -577,7 +577,7 @@ fn likely_number(reader: &Reader<'_>) -> i64 {
 pub(crate) struct StatusBody(Status);
 
 impl<'a> ReadMembers<'a> for StatusBody {
-    #[inline(always)]
+    #[cfg_attr(not(target_os = "none"), inline(always))]
     fn by_key(&mut self, known: Option<Key>, reader: &mut Reader<'a>) -> Result<bool, Stop> {
         if self.0.by_key(known, reader)? {
             return Ok(true);
@@ -638,7 +638,7 @@ impl<'a> ControlBody<'a> {
 }
 
 impl<'a> ReadMembers<'a> for ControlBody<'a> {
-    #[inline(always)]
+    #[cfg_attr(not(target_os = "none"), inline(always))]
     fn by_key(&mut self, known: Option<Key>, reader: &mut Reader<'a>) -> Result<bool, Stop> {
         by_key! { reader, known;
             state: "state" => field::nested_into(&mut self.ack.state, reader, ReadFields::fill_in_any_order)?;
