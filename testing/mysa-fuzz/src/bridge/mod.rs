@@ -102,7 +102,7 @@ struct Harness {
     history: u8,
     /// Meters as they were stored last.
     stored: Meters,
-    /// What a correct broker has to answer on the latest connection.
+    /// Answers that a correct broker owes on the latest connection.
     handshake: Handshake,
     birth: Option<Birth>,
     orphans: Orphans,

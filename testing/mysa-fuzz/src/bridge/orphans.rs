@@ -6,7 +6,7 @@ use mysa_proto::DeviceId;
 /// Time for which a thermostat that no account has stays at the broker.
 const FORGET_AFTER: Duration = Duration::from_secs(3_600);
 
-/// What the bridge may remove from the broker.
+/// Thermostats and messages that the bridge may remove from the broker.
 #[derive(Debug, Default)]
 pub(super) struct Orphans {
     /// Thermostats that an account had at any time, in this run of the bridge or an earlier one.

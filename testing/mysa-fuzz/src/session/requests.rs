@@ -38,7 +38,7 @@ pub(super) type Write = (String, String);
 pub(super) struct Writes {
     /// Those without an answer for the application.
     undecided: BTreeMap<RequestId, Write>,
-    /// How often each may still be written. Two requests may be equal.
+    /// Number of times that each may still be written. Two requests may be equal.
     left: BTreeMap<Write, usize>,
 }
 

@@ -6,7 +6,7 @@ use mysa_sim::{CloseReason, EventKind, FaultId, NamedFault};
 use super::{Harness, at};
 use crate::script::Script;
 
-/// What the journal says, since the script asked for it.
+/// Entries of the journal since the script asked for it.
 #[derive(Debug, Default)]
 pub(super) struct Followed {
     is_on: bool,
