@@ -303,6 +303,42 @@ fn a_structured_update_is_desired_at_once_and_reported_when_the_thermostat_has_i
     assert_eq!(harness.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f7/update", Some(&bad)).0, 400);
 }
 
+#[test]
+fn each_setting_has_the_time_of_its_own_change() {
+    let mut harness = Harness::demo();
+    let tokens = harness.sign_in();
+    let times = |harness: &mut Harness| {
+        let sections = harness.get(&tokens, "/state/a0b1c2d3e4f7");
+        let fields = harness.get(&tokens, "/devices/state/a0b1c2d3e4f7");
+        let section = |name: &'static str| (name, sections[name]["reported"]["timestamp"].as_i64().unwrap());
+        let field = |name: &'static str| (name, fields["DeviceState"][name]["t"].as_i64().unwrap());
+        let mut times =
+            ["targetHeat", "modes", "physicalInterface", "tracking", "bbConfig"].map(section).to_vec();
+        times.extend(["TstatMode", "Lock", "Brightness", "ScheduleMode"].map(field));
+        times
+    };
+    for (update, changed) in [
+        (json!({ "targetHeat": { "setpoint": 22.5 } }), &["targetHeat"][..]),
+        (json!({ "targetHeat": { "lockoutMax": 28 } }), &["targetHeat"]),
+        (json!({ "physicalInterface": { "lockout": 3 } }), &["physicalInterface", "Lock"]),
+        (json!({ "physicalInterface": { "format": "F" } }), &["physicalInterface"]),
+        (json!({ "tracking": { "ambientOffset": 1.5 } }), &["tracking"]),
+        (json!({ "bbConfig": { "controlType": 9 } }), &["bbConfig"]),
+        (json!({ "modes": { "mode": 0 } }), &["modes", "TstatMode"]),
+    ] {
+        let before = times(&mut harness);
+        harness.pass(100 * SECOND);
+        let mut body = update.clone();
+        body["source"] = json!(3);
+        let (status, _) = harness.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f7/update", Some(&body));
+        assert_eq!(status, 200, "{update}");
+        harness.pass(5 * SECOND);
+        let after = times(&mut harness);
+        let newer = after.iter().zip(&before).filter(|(after, before)| after.1 > before.1);
+        assert_eq!(newer.map(|(after, _)| after.0).collect::<Vec<_>>(), changed, "{update}");
+    }
+}
+
 /// mysa-client writes and reads them in this form.
 #[test]
 fn settings_that_are_written_by_section_are_reported_and_recorded() {

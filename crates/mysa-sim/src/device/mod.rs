@@ -23,7 +23,7 @@ use crate::device::command_record::Origin;
 use crate::device::energy::{Bucket, Past};
 use crate::device::family::{Family, Mode, Seen};
 use crate::device::parsed_command::number;
-use crate::device::settings::Settings;
+use crate::device::settings::{SettingTimes, Settings};
 use crate::device::thermostat::{ShadowUpdate, Thermostat};
 use crate::shadow::{self, NamedShadow};
 use crate::spec::DeviceSpec;
@@ -35,12 +35,15 @@ pub(crate) struct Device {
     pub(crate) record: Map<String, Value>,
     pub(crate) home: usize,
     pub(crate) account: usize,
+    /// Time since which the cloud knows it, in Unix seconds.
+    pub(crate) known_since: i64,
     /// `true` if it has left its account.
     pub(crate) removed: bool,
     pub(crate) shadow: Shadow,
-    /// Values that were requested from the structured service and not reported yet: section to members.
+    /// Values that were requested from the structured service and not reported yet: section to members and time.
     pub(crate) desired: Map<String, Value>,
-    pub(crate) desired_at: i64,
+    /// Times at which the structured service stored fields of the record, by their names.
+    pub(crate) recorded_at: BTreeMap<String, i64>,
     /// Its named shadows, if it is controlled by them.
     pub(crate) shadows: BTreeMap<String, NamedShadow>,
     pub(crate) changes: VecDeque<Change>,
@@ -71,9 +74,7 @@ pub(crate) struct Shadow {
     /// Bits of `hvacState` of central HVAC.
     pub(crate) activity: i64,
     pub(crate) settings: Settings,
-    pub(crate) settings_at: i64,
-    /// Time of the last change of the hold.
-    pub(crate) held_at: i64,
+    pub(crate) times: SettingTimes,
 }
 
 /// A change of setpoint or mode that the cloud saw.
@@ -107,8 +108,7 @@ impl Device {
             seen: thermostat.seen(now),
             activity: thermostat.activity(),
             settings: thermostat.settings.clone(),
-            settings_at: at,
-            held_at: at,
+            times: SettingTimes::new(at),
         };
         let mut device = Self {
             shadows: shadow::of_thermostat(&thermostat, now),
@@ -117,10 +117,11 @@ impl Device {
             record,
             home,
             account,
+            known_since: at,
             removed: false,
             shadow,
             desired: Map::new(),
-            desired_at: at,
+            recorded_at: BTreeMap::new(),
             changes: VecDeque::new(),
             agenda: Agenda::new(),
             due: core::time::Duration::MAX,
@@ -149,8 +150,8 @@ impl Device {
                 if tells && setpoint != self.shadow.settings.setpoint {
                     let known = Settings { setpoint, ..self.shadow.settings.clone() };
                     self.note_change(at, &known);
+                    self.shadow.times.update(at, &self.shadow.settings, &known);
                     self.shadow.settings = known;
-                    self.shadow.settings_at = at;
                 }
             }
             ShadowUpdate::Settings => {}
@@ -159,16 +160,12 @@ impl Device {
         if update == ShadowUpdate::Settings && self.thermostat.settings != self.shadow.settings {
             let settings = self.thermostat.settings.clone();
             self.note_change(at, &settings);
-            let known = &self.shadow.settings;
-            if (known.hold, known.until) != (settings.hold, settings.until) {
-                self.shadow.held_at = at;
-            }
+            self.shadow.times.update(at, &self.shadow.settings, &settings);
             // The change is newer than any earlier desired value, regardless of its author.
             self.desired.clear();
             self.shadow.seen.setpoint = settings.degrees();
             self.shadow.seen.mode = settings.mode;
             self.shadow.settings = settings;
-            self.shadow.settings_at = at;
         }
     }
 
@@ -214,8 +211,8 @@ impl Device {
 
     /// A member of `DeviceStatesObj`.
     pub(crate) fn state(&self, now: Now) -> Value {
-        let Shadow { readings_at: at, seen, settings, settings_at, .. } = &self.shadow;
-        let (at, set) = (*at, *settings_at);
+        let Shadow { readings_at: at, seen, settings, times, .. } = &self.shadow;
+        let at = *at;
         let family = self.thermostat.family;
         let mut state = Map::new();
         state.insert("Device".into(), json!(self.thermostat.id.as_str()));
@@ -226,12 +223,12 @@ impl Device {
         let on_ms = (31_000.0 * seen.duty) as i64;
         put("OnTime", json!(on_ms), at);
         put("OffTime", json!(31_000 - on_ms), at);
-        put("SetPoint", number(settings.degrees()), set.max(at));
-        put("Brightness", json!(settings.brightness.idle), set);
-        put("ScheduleMode", json!(settings.hold), set);
-        put("HoldTime", json!(settings.until.unwrap_or(-1)), set);
+        put("SetPoint", number(settings.degrees()), times.setpoint.max(at));
+        put("Brightness", json!(settings.brightness.idle), times.brightness);
+        put("ScheduleMode", json!(settings.hold), times.hold);
+        put("HoldTime", json!(settings.until.unwrap_or(-1)), times.hold);
         put("Rssi", json!(-58), at);
-        put("TstatMode", json!(settings.mode.wire()), set);
+        put("TstatMode", json!(settings.mode.wire()), times.mode);
         put("FreeHeap", json!(70_120), at);
         put("SensorTemp", number(seen.sensor), at);
         put("Mode", json!(1), at);
@@ -240,25 +237,25 @@ impl Device {
         // Only this field of the state has a time in milliseconds.
         put("Connected", json!(self.is_connected(now)), now.wall.as_millis());
         put("Humidity", number(seen.humidity), at);
-        put("Lock", json!(u8::from(settings.lock)), set);
+        put("Lock", json!(u8::from(settings.lock)), times.lock);
         match family {
             Family::AirConditioner => {
-                put("FanSpeed", json!(settings.fan), set);
-                put("SwingState", json!(settings.swing), set);
-                put("SwingStateHorizontal", json!(settings.swing_sideways), set);
-                put("IsThermostatic", json!(u8::from(settings.climate_plus)), set);
+                put("FanSpeed", json!(settings.fan), times.fan);
+                put("SwingState", json!(settings.swing), times.swing);
+                put("SwingStateHorizontal", json!(settings.swing_sideways), times.swing_sideways);
+                put("IsThermostatic", json!(u8::from(settings.climate_plus)), times.climate_plus);
                 let power = u8::from(settings.mode != Mode::Off);
                 let ac = json!({
                     "1": power, "2": settings.mode.wire(), "3": number(settings.degrees()), "4": settings.fan,
                     "5": settings.swing
                 });
-                put("ACState", ac, set);
+                put("ACState", ac, times.setpoint.max(times.modes()));
             }
             Family::CentralHvac => {}
             Family::Floor => {
                 put("Duty", json!(0), at);
                 put("Infloor", number(seen.floor.unwrap_or(seen.room)), at);
-                put("TrackedSensor", json!(settings.tracked), set);
+                put("TrackedSensor", json!(settings.tracked), times.tracked);
                 put("LineVoltage", number(seen.volts), at);
             }
             _ => {

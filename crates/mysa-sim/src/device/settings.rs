@@ -33,6 +33,63 @@ pub(crate) struct CentralSetpoints {
     pub(crate) auto_cool: i32,
 }
 
+/// Times at which the cloud saw each setting change last, in Unix seconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SettingTimes {
+    pub(crate) setpoint: i64,
+    pub(crate) mode: i64,
+    pub(crate) hold: i64,
+    pub(crate) lock: i64,
+    pub(crate) brightness: i64,
+    pub(crate) tracked: i64,
+    pub(crate) fan: i64,
+    pub(crate) swing: i64,
+    pub(crate) swing_sideways: i64,
+    pub(crate) climate_plus: i64,
+}
+
+impl SettingTimes {
+    pub(crate) const fn new(at: i64) -> Self {
+        Self {
+            setpoint: at,
+            mode: at,
+            hold: at,
+            lock: at,
+            brightness: at,
+            tracked: at,
+            fan: at,
+            swing: at,
+            swing_sideways: at,
+            climate_plus: at,
+        }
+    }
+
+    /// Sets the times of the settings that differ to `at`. A setting that keeps its value keeps its time.
+    pub(crate) fn update(&mut self, at: i64, old: &Settings, new: &Settings) {
+        for (time, differs) in [
+            (&mut self.setpoint, old.in_force() != new.in_force()),
+            (&mut self.mode, old.mode != new.mode),
+            (&mut self.hold, (old.hold, old.until) != (new.hold, new.until)),
+            (&mut self.lock, old.lock != new.lock),
+            (&mut self.brightness, old.brightness != new.brightness),
+            (&mut self.tracked, old.tracked != new.tracked),
+            (&mut self.fan, old.fan != new.fan),
+            (&mut self.swing, old.swing != new.swing),
+            (&mut self.swing_sideways, old.swing_sideways != new.swing_sideways),
+            (&mut self.climate_plus, old.climate_plus != new.climate_plus),
+        ] {
+            if differs {
+                *time = at;
+            }
+        }
+    }
+
+    /// Time of the structured service's section of modes, fan and swing.
+    pub(crate) fn modes(&self) -> i64 {
+        self.mode.max(self.fan).max(self.swing).max(self.swing_sideways)
+    }
+}
+
 impl Settings {
     /// Setpoint in force, °C.
     pub(crate) fn degrees(&self) -> f64 {

@@ -162,7 +162,7 @@ impl Cloud {
         if let Some(created) = created.filter(|created| created.end == end) {
             return Some(hold_of(&created.id, id.as_str(), created.start, end, &created.state));
         }
-        let start = device.shadow.held_at;
+        let start = device.shadow.times.hold;
         let uuid = Rng::new(hash(index as u64, start.cast_unsigned())).uuid();
         let target =
             if device.thermostat.family == Family::AirConditioner { "targetCool" } else { "targetHeat" };

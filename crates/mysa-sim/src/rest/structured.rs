@@ -109,25 +109,21 @@ impl Cloud {
         let thermostat = &device.thermostat;
         let (seen, settings) = (&device.shadow.seen, &device.shadow.settings);
         let family = thermostat.family;
-        let (read, set) = (device.shadow.readings_at, device.shadow.settings_at);
+        let (read, times) = (device.shadow.readings_at, &device.shadow.times);
         let degrees = number(settings.degrees());
         let field = |name: &str| device.record.get(name).cloned().unwrap_or(Value::Null);
+        let recorded_at = |name: &str| device.recorded_at.get(name).copied().unwrap_or(device.known_since);
         let mut sections = Map::new();
-        let mut section = |name: &str, members: Value| {
-            let mut reported = members;
+        let mut section = |name: &str, at: i64, mut reported: Value| {
+            if let Some(members) = reported.as_object_mut() {
+                members.insert("timestamp".into(), json!(at));
+            }
             let mut desired = reported.clone();
             if let (Some(desired), Some(Value::Object(update))) =
                 (desired.as_object_mut(), device.desired.get(name))
             {
                 desired.extend(update.clone());
             }
-            let stamp = |members: &mut Value, at: i64| {
-                if let Some(members) = members.as_object_mut() {
-                    members.insert("timestamp".into(), json!(at));
-                }
-            };
-            stamp(&mut reported, set);
-            stamp(&mut desired, if device.desired.contains_key(name) { device.desired_at } else { set });
             sections.insert(name.into(), json!({ "desired": desired, "reported": reported }));
         };
         let limits = |name: &str| field(name);
@@ -138,7 +134,7 @@ impl Cloud {
             sections.insert(
                 "identity".into(),
                 json!({ "reported": {
-                    "timestamp": device.shadow.settings_at, "family": family_name(family), "model": device.model(),
+                    "timestamp": device.known_since, "family": family_name(family), "model": device.model(),
                     "fw": device.firmware(),
                 } }),
             );
@@ -146,10 +142,11 @@ impl Cloud {
             return Value::Object(sections);
         }
         if family == Family::AirConditioner {
-            section("targetCool", json!({ "setpoint": degrees }));
-            section("targetHeat", json!({ "setpoint": degrees }));
+            section("targetCool", times.setpoint, json!({ "setpoint": degrees }));
+            section("targetHeat", times.setpoint, json!({ "setpoint": degrees }));
             section(
                 "modes",
+                times.modes(),
                 json!({
                     "mode": settings.mode.structured(), "fan_mode": fan_to_structured(settings.fan),
                     "verticalSwingState": settings.swing, "horizontalSwingState": settings.swing_sideways,
@@ -159,13 +156,15 @@ impl Cloud {
             let members = json!({
                 "setpoint": degrees, "lockoutMin": limits("MinSetpoint"), "lockoutMax": limits("MaxSetpoint")
             });
-            section("targetHeat", members);
-            section("modes", json!({ "mode": settings.mode.structured() }));
-            section("bbConfig", json!({ "controlType": field("DutyCycleOpt") }));
+            let limited_at = recorded_at("MinSetpoint").max(recorded_at("MaxSetpoint"));
+            section("targetHeat", times.setpoint.max(limited_at), members);
+            section("modes", times.mode, json!({ "mode": settings.mode.structured() }));
+            section("bbConfig", recorded_at("DutyCycleOpt"), json!({ "controlType": field("DutyCycleOpt") }));
         }
         let format = if field("Format") == json!("fahrenheit") { "F" } else { "C" };
         section(
             "physicalInterface",
+            times.lock.max(times.brightness).max(recorded_at("Format")),
             json!({
                 "activeIntensity": settings.brightness.active, "idleIntensity": settings.brightness.idle,
                 "lockout": if settings.lock { 3 } else { 0 }, "format": format, "intensityMode": 0,
@@ -173,6 +172,7 @@ impl Cloud {
         );
         section(
             "tracking",
+            recorded_at("UserTempOffset"),
             json!({ "ambientOffset": field("UserTempOffset").as_f64().map_or(json!(0), number) }),
         );
         let only = |members: Value| json!({ "reported": members });
@@ -180,7 +180,7 @@ impl Cloud {
         sections.insert(
             "identity".into(),
             only(
-                json!({ "timestamp": set, "family": name, "model": device.model(), "fw": device.firmware() }),
+                json!({ "timestamp": device.known_since, "family": name, "model": device.model(), "fw": device.firmware() }),
             ),
         );
         // A Lite has no electrical measurements and reports 0 for all of them.
@@ -264,13 +264,13 @@ impl Cloud {
             if let (Some(known), Some(members)) = (known.as_object_mut(), members.as_object()) {
                 // The limit bounds what a client can store.
                 known.extend(members.iter().take(16).map(|(name, value)| (name.clone(), value.clone())));
+                known.insert("timestamp".into(), json!(now.wall.as_secs()));
             }
         }
-        device.desired_at = now.wall.as_secs();
         if applies {
-            if !recorded.is_empty() {
-                device.record.extend(recorded);
-                device.shadow.settings_at = now.wall.as_secs();
+            for (name, value) in recorded {
+                device.recorded_at.insert(name.clone(), now.wall.as_secs());
+                device.record.insert(name, value);
             }
             self.forward(now, account, index, &wanted);
         }
