@@ -469,8 +469,8 @@ impl CommandBook {
                     command.structured = StructuredAttempt::TokenRefused;
                     command.transmit_again();
                 }
+                StructuredAnswer::Refused { .. } => command.structured = StructuredAttempt::Refused,
                 StructuredAnswer::TokenRefused
-                | StructuredAnswer::Refused { .. }
                 | StructuredAnswer::Open
                 | StructuredAnswer::Aborted
                 | StructuredAnswer::NotSent => {}
@@ -612,7 +612,10 @@ impl CommandBook {
                 device: command.device,
                 verdict,
                 confirmed,
-                by_structured: command.structured == StructuredAttempt::Made,
+                by_structured: matches!(
+                    command.structured,
+                    StructuredAttempt::Made | StructuredAttempt::Refused
+                ),
                 mqtt_failed: command.mqtt_failed,
             });
             false

@@ -81,6 +81,8 @@ pub(crate) enum StructuredAttempt {
     /// The service refused the token, and nothing was done. One more request is made with a new token.
     TokenRefused,
     Made,
+    /// The service refused the request, and nothing was done.
+    Refused,
 }
 
 impl OpenCommand {

@@ -71,7 +71,9 @@ impl CommandBook {
                 return None;
             }
             if ack.success == Some(false) {
-                return Some((Verdict::Refused(Refused::Device), None));
+                // The structured service may still carry out its request for the same command.
+                let refused = command.structured != StructuredAttempt::Made;
+                return refused.then_some((Verdict::Refused(Refused::Device), None));
             }
             let shown = command.change.compare(seen).is_met();
             (ack.confirms && ack.success == Some(true) && shown)

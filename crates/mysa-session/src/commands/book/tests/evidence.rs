@@ -180,6 +180,31 @@ fn a_refusal_of_the_service_decides_unless_mqtt_had_the_command_before() {
 }
 
 #[test]
+fn a_refusal_by_the_thermostat_decides_unless_the_service_may_carry_out_the_command() {
+    let refused = StructuredAnswer::Refused { status: 403, retry_after: None };
+    for (answer, decides) in [
+        (None, false),
+        (Some(StructuredAnswer::Accepted), false),
+        (Some(StructuredAnswer::Open), false),
+        (Some(StructuredAnswer::TokenRefused), true),
+        (Some(refused), true),
+    ] {
+        let mut harness = Harness::new();
+        let id = harness.add(setpoint(22), at(0), 30);
+        let publish = harness.send(Channel::Mqtt, at(0));
+        harness.book.publish_failed(publish);
+        let request = harness.send(Channel::Structured, at(2));
+        if let Some(answer) = answer {
+            harness.book.structured_answered(request, answer, at(3).mono, &mut harness.decisions);
+        }
+        let ack = Acknowledgement { serial: publish, success: Some(false), at: None, confirms: true };
+        assert!(harness.book.acknowledged(lite(), ack, &Change::default(), at(4).mono, &mut harness.decisions));
+        let verdict = Verdict::Refused(Refused::Device);
+        assert_eq!(harness.verdict(id), decides.then_some(&verdict), "{answer:?}");
+    }
+}
+
+#[test]
 fn a_value_already_in_force_is_confirmed_once_a_newer_status_shows_it() {
     let mut harness = Harness::new();
     harness.status(&setpoint(22), at(0));
