@@ -163,6 +163,8 @@ pub enum RequestError {
     /// There is no account to authorise the request: sign-in is needed, the session has only a captured URL, or it was
     /// shut down.
     NotSignedIn,
+    /// The session was shut down or signed out before the answer to a write, which may have taken effect.
+    Aborted,
     /// The session is [`read_only`](crate::Settings::read_only) and the request was a write. Nothing was sent.
     ReadOnly,
 }
@@ -181,6 +183,9 @@ impl core::fmt::Display for RequestError {
             }
             Self::NotSent => f.write_str("the request could not be sent in time, and nothing was done"),
             Self::NotSignedIn => f.write_str("not signed in"),
+            Self::Aborted => {
+                f.write_str("the session ended before the answer, and the write may have taken effect")
+            }
             Self::ReadOnly => f.write_str("this session is read-only: it sends no writes"),
         }
     }

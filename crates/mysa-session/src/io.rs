@@ -39,7 +39,7 @@ pub enum Output {
         conn: ConnId,
     },
     /// End a request whose [deferred body](HttpBody::Deferred) was given, and send nothing more of it: reset its TCP connection,
-    /// as for [`Output::Abort`]. The bytes are those of a command that is decided. No report is needed; an answer that was
+    /// as for [`Output::Abort`]. The bytes are those of a command that is decided, or of another write of a session that ends. No report is needed; an answer that was
     /// received before may still be reported.
     AbortHttp {
         /// Request to end.

@@ -15,7 +15,8 @@ use crate::commands::book::StructuredAnswer;
 use crate::context::{Context, HTTP_SLACK};
 use crate::now::{earlier, plus};
 use crate::{
-    Deadline, HttpBody, HttpFailure, HttpId, HttpRequest, HttpResult, Now, Output, Reason, RequestId, Wake,
+    Deadline, HttpBody, HttpFailure, HttpId, HttpRequest, HttpResult, Now, Output, Reason, RequestError,
+    RequestId, Wake,
 };
 
 /// REST client: polls, commands by the structured service, and requests of the caller.
@@ -82,11 +83,15 @@ struct Pending {
 }
 
 impl Pending {
-    /// Tells the driver to end the request of a command, unless it does not hold it any more. The timer of the driver may be behind
+    /// Returns `true` if it writes and the driver has its body.
+    const fn is_written(&self) -> bool {
+        matches!(self.purpose, Purpose::Update(_) | Purpose::Write(_)) && self.deferred.is_none()
+    }
+
+    /// Tells the driver to end the request of a write, unless it does not hold it any more. The timer of the driver may be behind
     /// the clock of the session, by a whole suspend.
     fn recall(&mut self, cx: &mut Context) {
-        let is_written = matches!(self.purpose, Purpose::Update(_)) && self.deferred.is_none();
-        if is_written && !core::mem::replace(&mut self.released, true) {
+        if self.is_written() && !core::mem::replace(&mut self.released, true) {
             cx.outbox.output(Output::AbortHttp { id: self.id });
         }
     }
@@ -628,24 +633,33 @@ impl Rest {
         failed
     }
 
-    /// Drops the requests of callers, and returns their ids.
-    pub(crate) fn drop_callers(&mut self) -> Vec<RequestId> {
-        let mut callers = Vec::new();
-        let mut keep = |purpose: &Purpose| {
-            callers.extend(purpose.caller());
-            purpose.caller().is_none()
-        };
-        self.pending.retain(|pending| keep(&pending.purpose));
-        self.waiting.retain(|waiting| keep(&waiting.purpose));
-        callers
+    /// Drops the requests of callers, ends their writes, and returns their ids and the results to report.
+    pub(crate) fn drop_callers(&mut self, cx: &mut Context) -> Vec<(RequestId, RequestError)> {
+        let mut results = Vec::new();
+        self.pending.retain_mut(|pending| {
+            let Some(id) = pending.purpose.caller() else { return true };
+            pending.recall(cx);
+            results.push((
+                id,
+                if pending.is_written() { RequestError::Aborted } else { RequestError::NotSignedIn },
+            ));
+            false
+        });
+        self.waiting.retain(|waiting| {
+            let caller = waiting.purpose.caller();
+            results.extend(caller.map(|id| (id, RequestError::NotSignedIn)));
+            caller.is_none()
+        });
+        results
     }
 
-    /// Drops all requests, and returns the ids of waiting callers.
-    pub(crate) fn stop(&mut self, cx: &mut Context) -> Vec<RequestId> {
+    /// Drops all requests, and returns the results to report to callers.
+    pub(crate) fn stop(&mut self, cx: &mut Context) -> Vec<(RequestId, RequestError)> {
+        let results = self.drop_callers(cx);
         self.pending.iter_mut().for_each(|pending| pending.recall(cx));
-        let purposes = self.pending.drain(..).map(|pending| pending.purpose);
-        let all = purposes.chain(self.waiting.drain(..).map(|waiting| waiting.purpose));
-        all.filter_map(Purpose::caller).collect()
+        self.pending.clear();
+        self.waiting.clear();
+        results
     }
 
     pub(crate) fn callers(&self) -> usize {

@@ -1,4 +1,4 @@
-//! Requests of decided commands: when the session ends them, and what the next command for their thermostat waits for.
+//! Requests of writes that are decided: when the session ends them, and what the next command for their thermostat waits for.
 #![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 mod harness;
@@ -6,8 +6,11 @@ mod harness;
 use std::time::Duration;
 
 use harness::{Harness, LITE, Reply, by, device, secs, setpoint};
-use mysa_proto::Channel;
-use mysa_session::{CommandChannel, CommandId, DeliveryStage, HttpAnswer, HttpFailure, HttpResult, Verdict};
+use mysa_proto::{Channel, rest};
+use mysa_session::{
+    CommandChannel, CommandId, DeliveryStage, Event, HttpAnswer, HttpFailure, HttpResult, RequestError,
+    Verdict,
+};
 
 /// Home in which the structured service takes `takes` for an answer, and a command whose request was sent 100 ms ago.
 fn sent(takes: Duration) -> (Harness, CommandId) {
@@ -59,6 +62,41 @@ fn the_request_of_a_command_is_aborted_with_its_verdict() {
         assert_eq!(harness.log.aborted_requests.len(), 1, "{case}");
         harness.run(secs(60));
         assert_eq!((harness.log.aborted_requests.len(), updated(&harness).len()), (1, 1), "{case}");
+    }
+}
+
+#[test]
+fn a_write_of_settings_that_was_sent_is_ended_and_reported_as_open_when_the_session_ends() {
+    for (sign_out, connects, sent) in
+        [(true, secs(0), true), (false, secs(0), true), (true, secs(15), false), (false, secs(15), false)]
+    {
+        let mut harness = Harness::resume(by(CommandChannel::Structured));
+        harness.run(secs(10));
+        (harness.cloud.rest, harness.cloud.connects) = (Reply::Timeout, Some(connects));
+        let now = harness.now();
+        let rename = rest::set_name(device(LITE), "Den").unwrap();
+        let id = harness.session.write_settings(now, rename).unwrap();
+        harness.run(secs(1));
+        assert_eq!(harness.asked(&format!("/devices/{LITE}")), usize::from(sent));
+        let now = harness.now();
+        if sign_out {
+            harness.session.sign_out(now);
+        } else {
+            harness.session.shutdown(now);
+        }
+        harness.run(secs(60));
+        let results: Vec<_> = harness
+            .events
+            .iter()
+            .filter_map(|(_, event)| match event {
+                Event::Response { id: of, result } if *of == id => Some(result.clone()),
+                _ => None,
+            })
+            .collect();
+        let error = if sent { RequestError::Aborted } else { RequestError::NotSignedIn };
+        assert_eq!(results, [Err(error)], "signed out: {sign_out}");
+        assert_eq!(harness.log.aborted_requests.len(), usize::from(sent), "signed out: {sign_out}");
+        assert_eq!(harness.asked(&format!("/devices/{LITE}")), usize::from(sent), "signed out: {sign_out}");
     }
 }
 

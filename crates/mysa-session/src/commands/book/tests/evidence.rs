@@ -198,7 +198,13 @@ fn a_refusal_by_the_thermostat_decides_unless_the_service_may_carry_out_the_comm
             harness.book.structured_answered(request, answer, at(3).mono, &mut harness.decisions);
         }
         let ack = Acknowledgement { serial: publish, success: Some(false), at: None, confirms: true };
-        assert!(harness.book.acknowledged(lite(), ack, &Change::default(), at(4).mono, &mut harness.decisions));
+        assert!(harness.book.acknowledged(
+            lite(),
+            ack,
+            &Change::default(),
+            at(4).mono,
+            &mut harness.decisions
+        ));
         let verdict = Verdict::Refused(Refused::Device);
         assert_eq!(harness.verdict(id), decides.then_some(&verdict), "{answer:?}");
     }
