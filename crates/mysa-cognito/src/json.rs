@@ -73,9 +73,17 @@ fn write_text(text: &str, out: &mut impl FnMut(&str)) {
     out("\"");
 }
 
+/// Reads a JSON object. A derived `Deserialize` alone would also take an array, whose items are the fields in their order.
+pub(crate) fn object<'de, T: Deserialize<'de>>(text: &'de [u8]) -> serde_json::Result<T> {
+    if text.trim_ascii_start().starts_with(b"[") {
+        return Err(serde::de::Error::custom("an array instead of an object"));
+    }
+    serde_json::from_slice(text)
+}
+
 /// Reads the body of a successful reply.
 pub(crate) fn read<'de, T: Deserialize<'de>>(status: u16, body: &'de [u8]) -> Result<T, Error> {
-    serde_json::from_slice(body).map_err(|error| {
+    object(body).map_err(|error| {
         let fault = match error.classify() {
             _ if body.trim_ascii().is_empty() => Fault::Empty,
             serde_json::error::Category::Eof => Fault::Truncated,
@@ -89,6 +97,19 @@ pub(crate) fn read<'de, T: Deserialize<'de>>(status: u16, body: &'de [u8]) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_array_is_no_object() {
+        #[derive(Debug, Deserialize, PartialEq)]
+        struct Body {
+            name: Option<String>,
+        }
+        let malformed = Err(Error::Malformed { field: "reply" });
+        assert_eq!(read::<Body>(200, br#" {"name":"a"}"#), Ok(Body { name: Some("a".into()) }));
+        for body in [&br#"["a"]"#[..], b"\n [null]", b"[]", b"\"a\"", b"7", b"null"] {
+            assert_eq!(read::<Body>(200, body), malformed, "{body:?}");
+        }
+    }
 
     #[test]
     fn every_text_is_read_back_by_serde_json() {

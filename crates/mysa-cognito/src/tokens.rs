@@ -103,7 +103,7 @@ impl IdClaims {
         let (_, claims) = (parts.next()?, parts.next()?);
         let claims = URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?;
         let Payload { sub, username, email, iss, aud, token_use, exp, iat, auth_time } =
-            serde_json::from_slice(&claims).ok()?;
+            crate::json::object(&claims).ok()?;
         (!sub.is_empty() && !iss.is_empty()).then_some(Self {
             sub,
             username,
