@@ -348,8 +348,11 @@ impl Session {
         let checked = if self.ended {
             Err(Verdict::Expired(Expired::ShutDown))
         } else {
-            let (cx, routes, _) = self.routes();
-            routes.check(cx, device, change).map(|payload| *payload.change()).map_err(Verdict::Refused)
+            let (cx, routes, commands) = self.routes();
+            routes
+                .check(cx, commands, device, change)
+                .map(|payload| *payload.change())
+                .map_err(Verdict::Refused)
         };
         match checked {
             Ok(change) => {
@@ -382,8 +385,8 @@ impl Session {
     /// [`Refused`] with the reason that the verdict of such a command would have.
     pub fn preview(&mut self, now: Now, device: DeviceId, change: Change) -> Result<Preview, Refused> {
         self.advance_clock(now);
-        let (cx, routes, _) = self.routes();
-        let payload = routes.check(cx, device, change)?;
+        let (cx, routes, commands) = self.routes();
+        let payload = routes.check(cx, commands, device, change)?;
         // Payloads are JSON, and so valid UTF-8.
         let payload_text = String::from_utf8_lossy(&payload.example(cx)).into_owned();
         let before = self.devices.find(device).map(Device::held).unwrap_or_default();

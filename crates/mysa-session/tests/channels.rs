@@ -6,7 +6,7 @@ mod harness;
 use std::time::Duration;
 
 use harness::{Harness, LITE, Reply, by, device, secs, setpoint, stored};
-use mysa_proto::{Change, Channel, FanSpeed, Mode, Model};
+use mysa_proto::{Change, Channel, FanSpeed, InvalidCommand, Mode, Model};
 use mysa_session::{
     CommandChannel, CommandId, DeliveryStage, Event, Level, Refused, Settings, Start, Verdict,
 };
@@ -133,6 +133,62 @@ fn a_command_that_a_message_carried_is_not_refused_by_the_structured_service() {
     assert!(matches!(verdict, Verdict::Unconfirmed { reached: at, .. } if at == reached), "{verdict}");
 }
 
+/// Air conditioner that is commanded by the structured service.
+fn air_conditioner() -> Harness {
+    let mut harness = Harness::resume(by(CommandChannel::Structured));
+    harness.cloud.devices = vec![(LITE.into(), "AC-V1-0".into())];
+    harness.run(secs(10));
+    harness
+}
+
+/// Lets the thermostat report that it heats.
+fn report_heat(harness: &mut Harness) {
+    let heats = format!(
+        r#"{{"ver":"1.0","src":{{"type":1,"ref":"{LITE}"}},"time":{},"msg":44,"id":8,"resp_id":77,"body":{{"success":1,"type":2,"trig_src":3,"state":{{"md":3,"sp":21.0,"lk":0,"ho":1,"br":100}}}}}}"#,
+        harness.truth_secs()
+    );
+    harness.publish_from(LITE, &heats, Duration::from_millis(10));
+    harness.run(secs(1));
+}
+
+/// The mode from before could switch a device on again that an unconfirmed command has switched off.
+#[test]
+fn an_unconfirmed_mode_is_unknown_until_the_device_shows_its_mode() {
+    let fan = Change { fan: Some(FanSpeed::from_code(3)), ..Change::default() };
+    let mut harness = air_conditioner();
+    report_heat(&mut harness);
+    harness.log.updates.clear();
+    let set = |harness: &mut Harness, change| {
+        let now = harness.now();
+        let id = harness.session.command(now, device(LITE), change, None).unwrap();
+        harness.run(secs(60));
+        harness.verdict(id)
+    };
+    harness.cloud.update = Reply::Status(403, "");
+    assert!(matches!(set(&mut harness, Change::mode(Mode::Cool)), Verdict::Refused(Refused::Service { .. })));
+    harness.cloud.update = Reply::Good;
+    set(&mut harness, fan);
+    assert!(
+        harness.log.updates.last().unwrap().1.contains(r#""mode":4,"fan_mode":4"#),
+        "nothing changed the mode"
+    );
+    assert!(matches!(set(&mut harness, Change::mode(Mode::Off)), Verdict::Unconfirmed { .. }));
+    harness.cloud.update = Reply::Status(403, "");
+    assert!(matches!(set(&mut harness, Change::mode(Mode::Cool)), Verdict::Refused(Refused::Service { .. })));
+    harness.cloud.update = Reply::Good;
+    let sent = harness.log.updates.len();
+    let refused = set(&mut harness, fan);
+    let needs_mode = |refusal: &InvalidCommand| *refusal == InvalidCommand::FanNeedsMode;
+    assert!(
+        matches!(&refused, Verdict::Refused(Refused::Model(refusal)) if needs_mode(refusal)),
+        "{refused}"
+    );
+    assert_eq!(harness.log.updates.len(), sent);
+    report_heat(&mut harness);
+    set(&mut harness, fan);
+    assert!(harness.log.updates[sent].1.contains(r#""mode":4,"fan_mode":4"#), "{:?}", harness.log.updates);
+}
+
 /// The structured service takes a fan speed only with a mode, and a setpoint by the section of its mode.
 #[test]
 fn the_mode_of_a_command_under_way_goes_with_what_is_asked_after_it() {
@@ -142,15 +198,8 @@ fn the_mode_of_a_command_under_way_goes_with_what_is_asked_after_it() {
         (Mode::Cool, fan, r#""modes":{"mode":3,"fan_mode":4}"#),
         (Mode::Cool, setpoint(24.0), r#""targetCool":{"setpoint":24}"#),
     ] {
-        let mut harness = Harness::resume(by(CommandChannel::Structured));
-        harness.cloud.devices = vec![(LITE.into(), "AC-V1-0".into())];
-        harness.run(secs(10));
-        let heats = format!(
-            r#"{{"ver":"1.0","src":{{"type":1,"ref":"{LITE}"}},"time":{},"msg":44,"id":8,"resp_id":77,"body":{{"success":1,"type":2,"trig_src":3,"state":{{"md":3,"sp":21.0,"lk":0,"ho":1,"br":100}}}}}}"#,
-            harness.truth_secs()
-        );
-        harness.publish_from(LITE, &heats, Duration::from_millis(10));
-        harness.run(secs(1));
+        let mut harness = air_conditioner();
+        report_heat(&mut harness);
         harness.log.updates.clear();
         for change in [Change::mode(mode), next] {
             let now = harness.now();

@@ -8,6 +8,7 @@ use crate::ConnId;
 use crate::commands::open_command::{NextStep, OpenCommand, StructuredAttempt};
 use crate::commands::transmission::{Payload, SentAt, Transmission, TransmissionState};
 use crate::commands::verdict::{CommandId, DeliveryStage, Refused, Verdict};
+use crate::devices::Device;
 
 mod judge;
 
@@ -24,10 +25,22 @@ pub(crate) struct CommandBook {
     transmissions: Vec<Transmission>,
     /// Time of the last write to each thermostat, kept as long as it may delay another write.
     writes: Vec<(DeviceId, Duration)>,
+    /// Modes that were sent, and that no command was confirmed to have set.
+    unseen_modes: Vec<UnseenMode>,
     last_command: u64,
     last_serial: u64,
     /// `true` if the structured service refused the last write, or did not answer.
     structured_failed: bool,
+}
+
+/// Mode that was sent to a thermostat and may have taken effect.
+#[derive(Clone, Copy, Debug)]
+struct UnseenMode {
+    device: DeviceId,
+    /// First transmission of the newest command that set it.
+    sent: SentAt,
+    /// `true` if an earlier command may have set it as well.
+    earlier: bool,
 }
 
 /// Verdict of a command, and the settings that it confirms.
@@ -156,10 +169,28 @@ impl CommandBook {
         self.waiting(device).fold(Change::default(), |all, command| all.then(command.change))
     }
 
-    /// Returns the mode that was last sent to a thermostat by a command without a verdict.
-    pub(crate) fn sent_mode(&self, device: DeviceId) -> Option<Mode> {
-        let sent = |command: &&OpenCommand| command.device == device && command.first_sent.is_some();
-        self.commands.iter().filter(sent).filter_map(|command| command.change.mode).next_back()
+    /// Returns the mode of a thermostat, for settings that are sent together with it or by it: that of the newest command that
+    /// was sent and has no verdict, otherwise the observed one. `None` while an unconfirmed command may have changed it: the
+    /// mode from before could switch a device on that this command has switched off.
+    pub(crate) fn mode_to_send(&self, device: &Device) -> Option<Mode> {
+        let sent = |command: &&OpenCommand| command.device == device.id() && command.first_sent.is_some();
+        let under_way =
+            self.commands.iter().filter(sent).filter_map(|command| command.change.mode).next_back();
+        under_way.or_else(|| {
+            let unseen = self.unseen_modes.iter().find(|unseen| unseen.device == device.id());
+            let is_known = unseen.is_none_or(|unseen| {
+                device.state().settings(|provenance| unseen.sent.is_before(provenance)).mode.is_some()
+            });
+            device.limits().mode.filter(|_| is_known)
+        })
+    }
+
+    fn note_mode_sent(&mut self, device: DeviceId, sent: SentAt) {
+        match self.unseen_modes.iter_mut().find(|unseen| unseen.device == device) {
+            Some(unseen) if unseen.sent.mono == sent.mono => {}
+            Some(unseen) => *unseen = UnseenMode { device, sent, earlier: true },
+            None => self.unseen_modes.push(UnseenMode { device, sent, earlier: false }),
+        }
     }
 
     /// Returns the oldest waiting command of a thermostat.
@@ -287,13 +318,17 @@ impl CommandBook {
         let (device, channel) = (transmission.device, transmission.payload.channel());
         let (payload, change) = (transmission.payload.clone(), *transmission.payload.change());
         let newest = transmission.commands.iter().copied().max()?;
+        let mut mode_sent = None;
         for command in self.commands.iter_mut().filter(|command| command.next == NextStep::Queued(serial)) {
             if command.reached.is_some() && channel == Channel::Mqtt {
                 command.repeats = command.repeats.saturating_add(1);
             }
             command.next = NextStep::Observe;
             // Evidence counts from the first transmission: a repeat has the same effect.
-            command.first_sent.get_or_insert(sent);
+            let first = *command.first_sent.get_or_insert(sent);
+            if command.change.mode.is_some() {
+                mode_sent = Some(first);
+            }
             command.reached = command.reached.max(Some(DeliveryStage::Wire(channel)));
             command.repeat_at = None;
             match channel {
@@ -303,6 +338,9 @@ impl CommandBook {
         }
         if let Some(transmission) = self.transmission_mut(serial) {
             transmission.state = TransmissionState::Sent;
+        }
+        if let Some(sent) = mode_sent {
+            self.note_mode_sent(device, sent);
         }
         self.writes.retain(|(written, at)| *written != device && at.saturating_add(WRITES_KEPT) > now.mono);
         self.writes.push((device, now.mono));
@@ -605,8 +643,20 @@ impl CommandBook {
         decisions: &mut Vec<Decision>,
         mut decide: impl FnMut(&OpenCommand) -> Option<(Verdict, Option<Confirmed>)>,
     ) {
+        let unseen_modes = &mut self.unseen_modes;
         self.commands.retain(|command| {
             let Some((verdict, confirmed)) = decide(command) else { return true };
+            let settles = |unseen: &UnseenMode| match verdict {
+                Verdict::Confirmed { .. } => true,
+                Verdict::Refused(_) | Verdict::Expired(_) => !unseen.earlier,
+                Verdict::Unconfirmed { .. } | Verdict::Superseded { .. } => false,
+            };
+            unseen_modes.retain(|unseen| {
+                let is_of_command = unseen.device == command.device
+                    && command.change.mode.is_some()
+                    && command.first_sent.is_some_and(|sent| sent.mono == unseen.sent.mono);
+                !(is_of_command && settles(unseen))
+            });
             decisions.push(Decision {
                 id: command.id,
                 device: command.device,

@@ -76,8 +76,7 @@ impl Routes<'_> {
     }
 
     /// Returns the change as the thermostat takes it by a channel, rounded to its own steps, or the reason why it does
-    /// not. `mode` is requested and not yet part of the state. By the previous mode, a fan speed would be sent together with that
-    /// mode, and a setpoint to its section.
+    /// not. A fan speed is sent together with `mode`, and a setpoint to the section of `mode`.
     fn payload(
         &self,
         cx: &Context,
@@ -87,8 +86,7 @@ impl Routes<'_> {
         mode: Option<Mode>,
     ) -> Result<Payload, InvalidCommand> {
         let change = with_known_brightness(device, change, channel);
-        let limits = device.limits();
-        let limits = Limits { mode: mode.or(limits.mode), ..limits };
+        let limits = Limits { mode, ..device.limits() };
         match channel {
             Channel::Mqtt => {
                 let time = cx.time();
@@ -106,14 +104,20 @@ impl Routes<'_> {
     }
 
     /// Validates a change, and returns it as it would be sent now.
-    pub(crate) fn check(&self, cx: &Context, device: DeviceId, change: Change) -> Result<Payload, Refused> {
+    pub(crate) fn check(
+        &self,
+        cx: &Context,
+        commands: &CommandBook,
+        device: DeviceId,
+        change: Change,
+    ) -> Result<Payload, Refused> {
         if cx.settings.read_only {
             return Err(Refused::ReadOnlyByChoice);
         }
         let device = self.devices.find(device).ok_or(Refused::UnknownDevice)?;
         let channel = self.channel(cx, device, false, false)?;
-        self.payload(cx, device, change, channel, device.pending().mode)
-            .map_err(|refusal| Refused::Model(Box::new(refusal)))
+        let mode = device.pending().mode.or_else(|| commands.mode_to_send(device));
+        self.payload(cx, device, change, channel, mode).map_err(|refusal| Refused::Model(Box::new(refusal)))
     }
 }
 
@@ -150,7 +154,7 @@ impl CommandBook {
             Ok(channel) => channel,
             Err(refused) => return self.refuse_waiting(id, None, &refused, decisions),
         };
-        let mode = self.sent_mode(id);
+        let mode = self.mode_to_send(device);
         // Everything that waits is sent as one change, unless the combination is invalid.
         let (payload, alone) = match routes.payload(cx, device, self.waiting_change(id), channel, mode) {
             Ok(payload) => (payload, None),
