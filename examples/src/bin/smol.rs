@@ -63,6 +63,7 @@ async fn run() -> Result<(), Error> {
                         }
                     });
                     if writes_later {
+                        writes.retain(|_, task: &mut smol::Task<()>| !task.is_finished());
                         writes.insert(id, task);
                     } else {
                         task.detach();
