@@ -39,8 +39,8 @@ pub enum Output {
         conn: ConnId,
     },
     /// End a request whose [deferred body](HttpBody::Deferred) was given, and send nothing more of it: reset its TCP connection,
-    /// as for [`Output::Abort`]. The bytes are those of a command that is decided, or of another write of a session that ends. No report is needed; an answer that was
-    /// received before may still be reported.
+    /// as for [`Output::Abort`]. It is that of a command that is decided, or of another write that is given up. No report is
+    /// needed; an answer that was received before may still be reported.
     AbortHttp {
         /// Request to end.
         id: HttpId,

@@ -633,33 +633,27 @@ impl Rest {
         failed
     }
 
-    /// Drops the requests of callers, ends their writes, and returns their ids and the results to report.
-    pub(crate) fn drop_callers(&mut self, cx: &mut Context) -> Vec<(RequestId, RequestError)> {
-        let mut results = Vec::new();
-        self.pending.retain_mut(|pending| {
-            let Some(id) = pending.purpose.caller() else { return true };
-            pending.recall(cx);
-            results.push((
-                id,
-                if pending.is_written() { RequestError::Aborted } else { RequestError::NotSignedIn },
-            ));
-            false
-        });
-        self.waiting.retain(|waiting| {
-            let caller = waiting.purpose.caller();
-            results.extend(caller.map(|id| (id, RequestError::NotSignedIn)));
-            caller.is_none()
-        });
-        results
+    /// Drops the requests of callers, except writes that were sent, and returns the ids.
+    pub(crate) fn drop_callers(&mut self) -> Vec<RequestId> {
+        let mut callers = Vec::new();
+        let mut keep = |purpose: &Purpose| {
+            callers.extend(purpose.caller());
+            purpose.caller().is_none()
+        };
+        self.pending.retain(|pending| pending.is_written() || keep(&pending.purpose));
+        self.waiting.retain(|waiting| keep(&waiting.purpose));
+        callers
     }
 
-    /// Drops all requests, and returns the results to report to callers.
+    /// Drops all requests, ends the writes that were sent, and returns the results to report to callers.
     pub(crate) fn stop(&mut self, cx: &mut Context) -> Vec<(RequestId, RequestError)> {
-        let results = self.drop_callers(cx);
-        self.pending.iter_mut().for_each(|pending| pending.recall(cx));
-        self.pending.clear();
+        let dropped = self.drop_callers();
         self.waiting.clear();
-        results
+        let written = self.pending.drain(..).filter_map(|mut pending| {
+            pending.recall(cx);
+            pending.purpose.caller().map(|id| (id, RequestError::Aborted))
+        });
+        written.chain(dropped.into_iter().map(|id| (id, RequestError::NotSignedIn))).collect()
     }
 
     pub(crate) fn callers(&self) -> usize {

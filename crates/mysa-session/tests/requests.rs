@@ -257,3 +257,31 @@ fn a_request_whose_connection_does_not_open_until_the_deadline_takes_no_place_an
     harness.run(secs(4));
     assert_eq!(updated(&harness).len(), 1);
 }
+
+/// The token expires while the write is on its way, and cannot be renewed.
+#[test]
+fn a_write_in_flight_is_not_ended_because_the_next_sign_in_is_refused() {
+    let mut harness = Harness::resume(by(CommandChannel::Structured));
+    harness.cloud.expires_in = "400";
+    harness.run(secs(10));
+    harness.cloud.refresh = Reply::Status(
+        400,
+        r#"{"__type":"NotAuthorizedException","message":"Refresh Token has been revoked"}"#,
+    );
+    harness.cloud.rest_takes = secs(8);
+    // Just before the token expires.
+    for _ in 0..500 {
+        let now = harness.now();
+        let rename = rest::set_name(device(LITE), "Den").unwrap();
+        harness.session.write_settings(now, rename).unwrap();
+        harness.run(secs(1));
+        if !harness.log.aborted_requests.is_empty() {
+            break;
+        }
+    }
+    let last = harness.events.iter().rev().find_map(|(at, event)| match event {
+        Event::Response { result: Err(error @ RequestError::Aborted), .. } => Some((*at, error.to_string())),
+        _ => None,
+    });
+    assert!(harness.log.aborted_requests.is_empty(), "{last:?}, service: {}", harness.session.service());
+}

@@ -135,8 +135,8 @@ impl Client {
     }
 
     /// Writes harmless settings of a thermostat by the REST service: its name, its lock, the brightness of its display.
-    /// The request is sent once; after a [`RequestError::Failed`](crate::RequestError::Failed) it is unknown whether it
-    /// took effect.
+    /// The request is sent once; after a [`RequestError::Failed`](crate::RequestError::Failed) or
+    /// [`RequestError::Aborted`](crate::RequestError::Aborted) it is unknown whether it took effect.
     ///
     /// # Errors
     /// [`Error::Request`], with [`RequestError::ReadOnly`](crate::RequestError::ReadOnly) if the client is read-only;

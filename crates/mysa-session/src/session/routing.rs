@@ -290,9 +290,12 @@ impl Session {
     pub(super) fn close_all(&mut self, why: Expired) {
         self.give_up(|_| true, why);
         self.commands.requests_dropped();
-        let results = self.rest.stop(&mut self.cx);
+        let mut results = self.rest.stop(&mut self.cx);
         let lookups = self.control_plane.stop(&mut self.cx);
-        self.answer_callers(results, lookups);
+        results.extend(lookups.into_iter().map(|id| (id, RequestError::NotSignedIn)));
+        for (id, error) in results {
+            self.cx.outbox.keep(Event::Response { id, result: Err(error) });
+        }
         self.mqtt.stop(&mut self.cx);
         self.apply_ended_connections();
     }
@@ -447,17 +450,9 @@ impl Session {
             && self.identity.id_token(&self.cx).is_none()
             && self.rest.callers() + self.control_plane.callers() > 0
         {
-            let results = self.rest.drop_callers(&mut self.cx);
-            let lookups = self.control_plane.drop_callers();
-            self.answer_callers(results, lookups);
-        }
-    }
-
-    /// Reports the results of requests that were dropped, and that lookups in the control plane were.
-    fn answer_callers(&mut self, results: Vec<(RequestId, RequestError)>, lookups: Vec<RequestId>) {
-        let lookups = lookups.into_iter().map(|id| (id, RequestError::NotSignedIn));
-        for (id, error) in results.into_iter().chain(lookups) {
-            self.cx.outbox.keep(Event::Response { id, result: Err(error) });
+            for id in self.rest.drop_callers().into_iter().chain(self.control_plane.drop_callers()) {
+                self.cx.outbox.keep(Event::Response { id, result: Err(RequestError::NotSignedIn) });
+            }
         }
     }
 
