@@ -50,7 +50,7 @@ pub(crate) struct Decision {
     pub(crate) device: DeviceId,
     pub(crate) verdict: Verdict,
     pub(crate) confirmed: Option<Confirmed>,
-    /// `true` if the structured service was tried.
+    /// `true` if the structured service may have carried it out.
     pub(crate) by_structured: bool,
     /// `true` if MQTT had failed the command.
     pub(crate) mqtt_failed: bool,
@@ -516,7 +516,7 @@ impl CommandBook {
         }
         if let StructuredAnswer::Refused { status, retry_after } = answer {
             self.decide(decisions, |command| {
-                let only_way = ids.contains(&command.id) && !command.published;
+                let only_way = ids.contains(&command.id) && !command.may_be_carried_out_by_mqtt();
                 only_way.then_some((Verdict::Refused(Refused::Service { status, retry_after }), None))
             });
         }
@@ -662,10 +662,7 @@ impl CommandBook {
                 device: command.device,
                 verdict,
                 confirmed,
-                by_structured: matches!(
-                    command.structured,
-                    StructuredAttempt::Made | StructuredAttempt::Refused
-                ),
+                by_structured: command.structured == StructuredAttempt::Made,
                 mqtt_failed: command.mqtt_failed,
             });
             false

@@ -34,6 +34,8 @@ pub(crate) struct OpenCommand {
     pub(crate) structured: StructuredAttempt,
     /// `true` if a message carried the command, so that the thermostat may have received it whatever the structured service answers.
     pub(crate) published: bool,
+    /// `true` if the thermostat refused the command as a message.
+    pub(crate) refused_by_device: bool,
     /// `true` if a publish of the command was followed by the end of the connection, or by no acknowledgement.
     pub(crate) mqtt_failed: bool,
 }
@@ -114,6 +116,7 @@ impl OpenCommand {
             repeat_at: None,
             structured: StructuredAttempt::No,
             published: false,
+            refused_by_device: false,
             mqtt_failed: false,
         }
     }
@@ -138,6 +141,11 @@ impl OpenCommand {
             && !self.deadline.is_too_late_to_send(now)
     }
 
+    /// Returns `true` if a message has carried it, and the thermostat has not refused it.
+    pub(crate) const fn may_be_carried_out_by_mqtt(&self) -> bool {
+        self.published && !self.refused_by_device
+    }
+
     pub(crate) fn confirmed(
         &self,
         by: Evidence,
@@ -151,7 +159,7 @@ impl OpenCommand {
     }
 
     pub(crate) fn given_up(&self, why: Expired, seen: Change, now: Now) -> Verdict {
-        if self.structured == StructuredAttempt::TokenRefused && !self.published {
+        if self.structured == StructuredAttempt::TokenRefused && !self.may_be_carried_out_by_mqtt() {
             // The only known fact is that the service did not accept the command.
             return Verdict::Refused(Refused::Service { status: 401, retry_after: None });
         }

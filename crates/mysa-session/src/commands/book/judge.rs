@@ -58,6 +58,7 @@ impl CommandBook {
         for command in self.commands.iter_mut().filter(|command| ids.contains(&command.id)) {
             // The thermostat has answered, so no repeat is needed, regardless of the answer.
             command.repeat_at = None;
+            command.refused_by_device |= ack.success == Some(false);
             if command.first_sent.is_some() {
                 command.reached = Some(DeliveryStage::Thermostat);
             }
