@@ -6,7 +6,7 @@ mod harness;
 use std::time::Duration;
 
 use harness::{Harness, LITE, Reply, by, device, secs, setpoint, stored};
-use mysa_proto::{Change, Channel, FanSpeed, InvalidCommand, Mode, Model};
+use mysa_proto::{Change, Channel, FanSpeed, Mode, Model};
 use mysa_session::{
     CommandChannel, CommandId, DeliveryStage, Event, Level, Refused, Settings, Start, Verdict,
 };
@@ -149,44 +149,6 @@ fn report_heat(harness: &mut Harness) {
     );
     harness.publish_from(LITE, &heats, Duration::from_millis(10));
     harness.run(secs(1));
-}
-
-/// The mode from before could switch a device on again that an unconfirmed command has switched off.
-#[test]
-fn an_unconfirmed_mode_is_unknown_until_the_device_shows_its_mode() {
-    let fan = Change { fan: Some(FanSpeed::from_code(3)), ..Change::default() };
-    let mut harness = air_conditioner();
-    report_heat(&mut harness);
-    harness.log.updates.clear();
-    let set = |harness: &mut Harness, change| {
-        let now = harness.now();
-        let id = harness.session.command(now, device(LITE), change, None).unwrap();
-        harness.run(secs(60));
-        harness.verdict(id)
-    };
-    harness.cloud.update = Reply::Status(403, "");
-    assert!(matches!(set(&mut harness, Change::mode(Mode::Cool)), Verdict::Refused(Refused::Service { .. })));
-    harness.cloud.update = Reply::Good;
-    set(&mut harness, fan);
-    assert!(
-        harness.log.updates.last().unwrap().1.contains(r#""mode":4,"fan_mode":4"#),
-        "nothing changed the mode"
-    );
-    assert!(matches!(set(&mut harness, Change::mode(Mode::Off)), Verdict::Unconfirmed { .. }));
-    harness.cloud.update = Reply::Status(403, "");
-    assert!(matches!(set(&mut harness, Change::mode(Mode::Cool)), Verdict::Refused(Refused::Service { .. })));
-    harness.cloud.update = Reply::Good;
-    let sent = harness.log.updates.len();
-    let refused = set(&mut harness, fan);
-    let needs_mode = |refusal: &InvalidCommand| *refusal == InvalidCommand::FanNeedsMode;
-    assert!(
-        matches!(&refused, Verdict::Refused(Refused::Model(refusal)) if needs_mode(refusal)),
-        "{refused}"
-    );
-    assert_eq!(harness.log.updates.len(), sent);
-    report_heat(&mut harness);
-    set(&mut harness, fan);
-    assert!(harness.log.updates[sent].1.contains(r#""mode":4,"fan_mode":4"#), "{:?}", harness.log.updates);
 }
 
 /// The structured service takes a fan speed only with a mode, and a setpoint by the section of its mode.
@@ -511,4 +473,28 @@ fn thermostats_that_an_earlier_run_listed_are_commanded_while_rest_is_down() {
     let now = harness.now();
     harness.session.assume_devices(now, known);
     assert_eq!(harness.session.devices().len(), 1);
+}
+
+/// That is no proof that the broker drops publishes.
+#[test]
+fn a_command_that_mqtt_carried_and_the_service_refused_does_not_make_mqtt_read_only() {
+    let mut harness = Harness::live();
+    harness.cloud.broker.close_on_publish = true;
+    harness.cloud.update = Reply::Status(403, "");
+    let first = harness.set(LITE, 22.0);
+    harness.run(secs(8));
+    assert_eq!((harness.commands().len(), harness.log.updates.len()), (1, 1));
+    harness.cloud.broker.close_on_publish = false;
+    // The publish had arrived before the connection broke.
+    harness.status(LITE, 22.0);
+    harness.run(secs(5));
+    assert!(harness.verdict(first).is_confirmed(), "{}", harness.verdict(first));
+    harness.set(LITE, 23.0);
+    harness.run(secs(30));
+    let denied = harness.stored.as_ref().and_then(|stored| stored.publish_denied_at);
+    assert_eq!(
+        (harness.commands().len(), harness.log.updates.len(), denied),
+        (2, 1, None),
+        "commands by MQTT, by the structured service, and the stored denial"
+    );
 }

@@ -25,7 +25,7 @@ pub(crate) struct CommandBook {
     transmissions: Vec<Transmission>,
     /// Time of the last write to each thermostat, kept as long as it may delay another write.
     writes: Vec<(DeviceId, Duration)>,
-    /// Modes that were sent, and that no command was confirmed to have set.
+    /// Last such mode of each thermostat.
     unseen_modes: Vec<UnseenMode>,
     last_command: u64,
     last_serial: u64,
@@ -33,14 +33,13 @@ pub(crate) struct CommandBook {
     structured_failed: bool,
 }
 
-/// Mode that was sent to a thermostat and may have taken effect.
+/// Mode that a command may have set although its verdict does not say so.
 #[derive(Clone, Copy, Debug)]
 struct UnseenMode {
     device: DeviceId,
-    /// First transmission of the newest command that set it.
-    sent: SentAt,
-    /// `true` if an earlier command may have set it as well.
-    earlier: bool,
+    mode: Mode,
+    /// Time of the verdict, or of the newer command that took the mode over.
+    ended: Duration,
 }
 
 /// Verdict of a command, and the settings that it confirms.
@@ -76,6 +75,12 @@ pub(crate) enum StructuredAnswer {
 
 /// Time for which a write is remembered: longer than any minimum distance between writes.
 const WRITES_KEPT: Duration = Duration::from_secs(3_600);
+/// Time after the end of a command by which its mode has taken effect or never will. A request may be carried out late, and a report
+/// may be from before.
+const MODE_SETTLES: Duration = Duration::from_secs(30);
+/// Time after which the state counts again, even if only the cloud shows it.
+const MODE_UNSEEN_FOR: Duration = Duration::from_secs(60 * 60);
+
 /// Pauses between readings of the structured service's reported state after a command. A thermostat reacts
 /// within seconds.
 const STATE_POLL_DELAYS: [Duration; 4] =
@@ -127,6 +132,9 @@ impl CommandBook {
             if older.change.within(&change).is_empty() {
                 continue;
             }
+            if older.next != NextStep::Observe && older.first_sent.is_some() && change.mode.is_some() {
+                note_unseen_mode(&mut self.unseen_modes, older, new.asked.mono);
+            }
             match older.next {
                 // The older command was sent, and evidence may still arrive until the newer one is sent.
                 NextStep::Observe => older.overtaken = older.overtaken.then(change.within(&older.change)),
@@ -169,28 +177,26 @@ impl CommandBook {
         self.waiting(device).fold(Change::default(), |all, command| all.then(command.change))
     }
 
-    /// Returns the mode of a thermostat, for settings that are sent together with it or by it: that of the newest command that
-    /// was sent and has no verdict, otherwise the observed one. `None` while an unconfirmed command may have changed it: the
-    /// mode from before could switch a device on that this command has switched off.
-    pub(crate) fn mode_to_send(&self, device: &Device) -> Option<Mode> {
-        let sent = |command: &&OpenCommand| command.device == device.id() && command.first_sent.is_some();
-        let under_way =
-            self.commands.iter().filter(sent).filter_map(|command| command.change.mode).next_back();
-        under_way.or_else(|| {
-            let unseen = self.unseen_modes.iter().find(|unseen| unseen.device == device.id());
-            let is_known = unseen.is_none_or(|unseen| {
-                device.state().settings(|provenance| unseen.sent.is_before(provenance)).mode.is_some()
-            });
-            device.limits().mode.filter(|_| is_known)
-        })
+    /// Returns the mode that was last sent to a thermostat by a command without a verdict.
+    pub(crate) fn sent_mode(&self, device: DeviceId) -> Option<Mode> {
+        let sent = |command: &&OpenCommand| command.device == device && command.first_sent.is_some();
+        self.commands.iter().filter(sent).filter_map(|command| command.change.mode).next_back()
     }
 
-    fn note_mode_sent(&mut self, device: DeviceId, sent: SentAt) {
-        match self.unseen_modes.iter_mut().find(|unseen| unseen.device == device) {
-            Some(unseen) if unseen.sent.mono == sent.mono => {}
-            Some(unseen) => *unseen = UnseenMode { device, sent, earlier: true },
-            None => self.unseen_modes.push(UnseenMode { device, sent, earlier: false }),
-        }
+    /// Returns `true` if the mode of a thermostat is not what its state shows, as far as is known: a command that is not confirmed
+    /// may have set another, and the thermostat has reported none since.
+    pub(crate) fn is_mode_unseen(&self, device: &Device, now: Duration) -> bool {
+        let state = device.state();
+        let Some(unseen) = self.unseen_modes.iter().find(|unseen| unseen.device == device.id()) else {
+            return false;
+        };
+        let reported = state.settings(|provenance| {
+            provenance.source.is_device()
+                && provenance.received.mono >= unseen.ended.saturating_add(MODE_SETTLES)
+        });
+        now < unseen.ended.saturating_add(MODE_UNSEEN_FOR)
+            && reported.mode.is_none()
+            && device.limits().mode != Some(unseen.mode)
     }
 
     /// Returns the oldest waiting command of a thermostat.
@@ -318,17 +324,13 @@ impl CommandBook {
         let (device, channel) = (transmission.device, transmission.payload.channel());
         let (payload, change) = (transmission.payload.clone(), *transmission.payload.change());
         let newest = transmission.commands.iter().copied().max()?;
-        let mut mode_sent = None;
         for command in self.commands.iter_mut().filter(|command| command.next == NextStep::Queued(serial)) {
             if command.reached.is_some() && channel == Channel::Mqtt {
                 command.repeats = command.repeats.saturating_add(1);
             }
             command.next = NextStep::Observe;
             // Evidence counts from the first transmission: a repeat has the same effect.
-            let first = *command.first_sent.get_or_insert(sent);
-            if command.change.mode.is_some() {
-                mode_sent = Some(first);
-            }
+            command.first_sent.get_or_insert(sent);
             command.reached = command.reached.max(Some(DeliveryStage::Wire(channel)));
             command.repeat_at = None;
             match channel {
@@ -339,9 +341,6 @@ impl CommandBook {
         if let Some(transmission) = self.transmission_mut(serial) {
             transmission.state = TransmissionState::Sent;
         }
-        if let Some(sent) = mode_sent {
-            self.note_mode_sent(device, sent);
-        }
         self.writes.retain(|(written, at)| *written != device && at.saturating_add(WRITES_KEPT) > now.mono);
         self.writes.push((device, now.mono));
         // Older commands for the same fields can no longer be judged once this one is sent.
@@ -350,6 +349,9 @@ impl CommandBook {
             let older =
                 command.device == device && command.first_sent.is_some() && !carried.contains(&command.id);
             if older {
+                if change.mode.is_some() {
+                    note_unseen_mode(&mut self.unseen_modes, command, now.mono);
+                }
                 command.change = command.change.without(&change);
             }
         }
@@ -646,17 +648,15 @@ impl CommandBook {
         let unseen_modes = &mut self.unseen_modes;
         self.commands.retain(|command| {
             let Some((verdict, confirmed)) = decide(command) else { return true };
-            let settles = |unseen: &UnseenMode| match verdict {
-                Verdict::Confirmed { .. } => true,
-                Verdict::Refused(_) | Verdict::Expired(_) => !unseen.earlier,
-                Verdict::Unconfirmed { .. } | Verdict::Superseded { .. } => false,
-            };
-            unseen_modes.retain(|unseen| {
-                let is_of_command = unseen.device == command.device
-                    && command.change.mode.is_some()
-                    && command.first_sent.is_some_and(|sent| sent.mono == unseen.sent.mono);
-                !(is_of_command && settles(unseen))
-            });
+            match verdict {
+                Verdict::Confirmed { .. } if command.change.mode.is_some() => {
+                    unseen_modes.retain(|unseen| unseen.device != command.device);
+                }
+                Verdict::Unconfirmed { after, .. } => {
+                    note_unseen_mode(unseen_modes, command, command.asked.mono.saturating_add(after));
+                }
+                _ => {}
+            }
             decisions.push(Decision {
                 id: command.id,
                 device: command.device,
@@ -667,6 +667,15 @@ impl CommandBook {
             });
             false
         });
+    }
+}
+
+/// Notes the mode of a sent command that ends without a confirmation.
+fn note_unseen_mode(modes: &mut Vec<UnseenMode>, command: &OpenCommand, ended: Duration) {
+    if let Some(mode) = command.change.mode {
+        let is_recent = |unseen: &UnseenMode| unseen.ended.saturating_add(MODE_UNSEEN_FOR) > ended;
+        modes.retain(|unseen| unseen.device != command.device && is_recent(unseen));
+        modes.push(UnseenMode { device: command.device, mode, ended });
     }
 }
 

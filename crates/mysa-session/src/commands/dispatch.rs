@@ -76,17 +76,24 @@ impl Routes<'_> {
     }
 
     /// Returns the change as the thermostat takes it by a channel, rounded to its own steps, or the reason why it does
-    /// not. A fan speed is sent together with `mode`, and a setpoint to the section of `mode`.
+    /// not. `mode` is requested and not yet part of the state. By the previous mode, a fan speed would be sent together with that
+    /// mode, and a setpoint to its section.
     fn payload(
         &self,
         cx: &Context,
+        commands: &CommandBook,
         device: &Device,
         change: Change,
         channel: Channel,
         mode: Option<Mode>,
     ) -> Result<Payload, InvalidCommand> {
         let change = with_known_brightness(device, change, channel);
-        let limits = Limits { mode, ..device.limits() };
+        let limits = device.limits();
+        // The structured service sets the mode together with a fan speed. The mode from before a command that may have switched the
+        // device off would switch it on again.
+        let sets_mode = channel == Channel::Structured && change.fan.is_some();
+        let known = limits.mode.filter(|_| !(sets_mode && commands.is_mode_unseen(device, cx.mono())));
+        let limits = Limits { mode: mode.or(known), ..limits };
         match channel {
             Channel::Mqtt => {
                 let time = cx.time();
@@ -116,8 +123,8 @@ impl Routes<'_> {
         }
         let device = self.devices.find(device).ok_or(Refused::UnknownDevice)?;
         let channel = self.channel(cx, device, false, false)?;
-        let mode = device.pending().mode.or_else(|| commands.mode_to_send(device));
-        self.payload(cx, device, change, channel, mode).map_err(|refusal| Refused::Model(Box::new(refusal)))
+        self.payload(cx, commands, device, change, channel, device.pending().mode)
+            .map_err(|refusal| Refused::Model(Box::new(refusal)))
     }
 }
 
@@ -154,11 +161,12 @@ impl CommandBook {
             Ok(channel) => channel,
             Err(refused) => return self.refuse_waiting(id, None, &refused, decisions),
         };
-        let mode = self.mode_to_send(device);
+        let mode = self.sent_mode(id);
         // Everything that waits is sent as one change, unless the combination is invalid.
-        let (payload, alone) = match routes.payload(cx, device, self.waiting_change(id), channel, mode) {
+        let (payload, alone) = match routes.payload(cx, self, device, self.waiting_change(id), channel, mode)
+        {
             Ok(payload) => (payload, None),
-            Err(_) => match routes.payload(cx, device, own, channel, mode) {
+            Err(_) => match routes.payload(cx, self, device, own, channel, mode) {
                 Ok(payload) => (payload, Some(first)),
                 Err(refusal) => {
                     let refused = Refused::Model(Box::new(refusal));

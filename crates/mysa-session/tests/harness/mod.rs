@@ -102,6 +102,11 @@ pub(crate) struct Cloud {
     pub(crate) device_applies: bool,
     pub(crate) structured_applies: bool,
     pub(crate) setpoints: BTreeMap<String, (f64, i64)>,
+    /// Mode that the REST states (by its number there) and the structured state (by its number there) show, with its time.
+    pub(crate) rest_mode: Option<(i64, i64)>,
+    pub(crate) structured_mode: Option<(i64, i64)>,
+    /// Further members of each record in the list.
+    pub(crate) record: &'static str,
     pub(crate) tokens: u32,
     sockets: BTreeMap<ConnId, BrokerConnection>,
 }
@@ -230,6 +235,9 @@ impl Harness {
             device_applies: true,
             structured_applies: true,
             setpoints: BTreeMap::new(),
+            rest_mode: None,
+            structured_mode: None,
+            record: "",
             tokens: 0,
             sockets: BTreeMap::new(),
         };
@@ -550,7 +558,8 @@ impl Harness {
                 .iter()
                 .map(|(id, model)| {
                     format!(
-                        r#""{id}":{{"Id":"{id}","Model":"{model}","Name":"Room {id}","MinBrightness":40,"MaxBrightness":90}}"#
+                        r#""{id}":{{"Id":"{id}","Model":"{model}","Name":"Room {id}","MinBrightness":40,"MaxBrightness":90{}}}"#,
+                        self.cloud.record
                     )
                 })
                 .collect();
@@ -566,8 +575,11 @@ impl Harness {
                         return format!(r#""{id}":{{"Device":"{id}","SetPoint":{{"v":{setpoint}}}}}"#);
                     }
                     let (setpoint, at) = self.cloud.setpoints.get(id).copied().unwrap_or((19.0, truth - 60));
+                    let mode = self.cloud.rest_mode.map_or(String::new(), |(mode, at)| {
+                        format!(r#","TstatMode":{{"v":{mode},"t":{at}}}"#)
+                    });
                     format!(
-                        r#""{id}":{{"Device":"{id}","Timestamp":{at},"CorrectedTemp":{{"v":19.5,"t":{at}}},"SetPoint":{{"v":{setpoint},"t":{at}}}}}"#
+                        r#""{id}":{{"Device":"{id}","Timestamp":{at},"CorrectedTemp":{{"v":19.5,"t":{at}}},"SetPoint":{{"v":{setpoint},"t":{at}}}{mode}}}"#
                     )
                 })
                 .collect();
@@ -592,6 +604,14 @@ impl Harness {
         }
         if let Some(id) = what.strip_prefix("GET /state/") {
             let (setpoint, at) = self.cloud.setpoints.get(id).copied().unwrap_or((19.0, truth - 600));
+            if let Some((mode, at)) = self.cloud.structured_mode {
+                return Some((
+                    200,
+                    format!(
+                        r#"{{"modes":{{"desired":{{"mode":{mode},"timestamp":{at}}},"reported":{{"mode":{mode},"timestamp":{at}}}}},"latestTelemetry":{{"isConnected":true,"lastConnected":{truth},"reading":{{"roomTemperature":21,"timestamp":{truth}}}}}}}"#
+                    ),
+                ));
+            }
             return Some((
                 200,
                 format!(
