@@ -645,6 +645,62 @@ fn a_baseboard_v3_is_reached_by_the_structured_service_alone() {
 }
 
 #[test]
+fn desired_and_reported_values_have_times_of_their_own() {
+    for last in ["fa", "fb"] {
+        let mut harness = harness();
+        let thermostat = id(last);
+        let modes = |harness: &mut Harness, which: &str| {
+            let section = &state(harness, thermostat)["modes"][which];
+            (section["mode"].as_i64().unwrap(), section["timestamp"].as_i64().unwrap())
+        };
+        let before = modes(&mut harness, "reported");
+        let offline = fault(&mut harness, thermostat, DeviceFault::Offline);
+        harness.pass(100 * SECOND);
+        let asked_at = at(harness.now).wall.as_secs();
+        assert_eq!(write(&mut harness, thermostat, &json!({ "source": 3, "modes": { "mode": 0 } })).0, 200);
+        harness.pass(100 * SECOND);
+        assert_eq!(modes(&mut harness, "desired"), (0, asked_at), "{last}");
+        assert_eq!(modes(&mut harness, "reported"), before, "{last}: it does not know of the request");
+
+        harness.cloud.end_fault(at(harness.now), offline);
+        let back_at = at(harness.now).wall.as_secs();
+        harness.pass(5 * SECOND);
+        assert_eq!(modes(&mut harness, "desired"), (0, asked_at), "{last}");
+        let (mode, reported_at) = modes(&mut harness, "reported");
+        assert!(mode == 0 && (back_at..back_at + 5).contains(&reported_at), "{last}: {mode} {reported_at}");
+    }
+}
+
+#[test]
+fn the_setpoint_in_the_states_does_not_get_the_time_of_telemetry_without_it() {
+    for last in ["fa", "fb"] {
+        let mut harness = harness();
+        let thermostat = id(last);
+        let shown = |harness: &mut Harness| {
+            let tokens = harness.sign_in();
+            harness.get(&tokens, &format!("/devices/state/{thermostat}"))["DeviceState"].clone()
+        };
+        let before = shown(&mut harness);
+        let lost = fault(&mut harness, thermostat, DeviceFault::DropAcks);
+        let body = json!({ "source": 3, "modes": { "mode": 4 }, "targetHeat": { "setpoint": 23 } });
+        assert_eq!(write(&mut harness, thermostat, &body).0, 200);
+        harness.pass(30 * MINUTE);
+        assert_eq!(held(&harness, thermostat).0, 23.0, "{last}");
+        let after = shown(&mut harness);
+        assert_ne!(after["CorrectedTemp"]["t"], before["CorrectedTemp"]["t"], "{last}: telemetry arrives");
+        assert_eq!(after["SetPoint"], before["SetPoint"], "{last}: its report is lost");
+
+        harness.cloud.end_fault(at(harness.now), lost);
+        let back_at = at(harness.now).wall.as_secs();
+        harness.pass(30 * MINUTE);
+        let setpoint = &shown(&mut harness)["SetPoint"];
+        let reported_at = setpoint["t"].as_i64().unwrap();
+        assert_eq!(setpoint["v"], 23, "{last}");
+        assert!((back_at..back_at + 120).contains(&reported_at), "{last}: {reported_at}, not {back_at}");
+    }
+}
+
+#[test]
 fn schedules_and_holds_change_thermostats_with_shadows() {
     let mut spec = spec();
     for device in spec.accounts[0].homes[0].devices.iter_mut().skip(5) {

@@ -16,7 +16,7 @@ use mysa_session::{
     CommandChannel, DeliveryStage, Event, Evidence, Expired, Level, Reason, Refused, RequestError, Settings,
     Verdict,
 };
-use mysa_sim::{Closing, DeviceFault, DeviceSpec, Endpoint, Fault, HttpFault, Incident};
+use mysa_sim::{Closing, CloudSpec, DeviceFault, DeviceSpec, Endpoint, Fault, HttpFault, Incident};
 use mysa_world::{NetSpec, NetTrouble, Trouble, World};
 
 fn by(channel: CommandChannel) -> Settings {
@@ -133,6 +133,31 @@ fn f31_a_failed_command_is_never_reported_as_confirmed() {
             true
         });
         assert!(!world.verdict_on(id).is_confirmed(), "{name}: {}", world.verdict_on(id));
+    }
+}
+
+/// A thermostat with shadows holds 22 °C but its report is lost, and it refuses to go back. The request must not make the old value
+/// look newly reported.
+#[test]
+fn f31_an_old_reported_value_does_not_confirm_a_refused_command() {
+    for id in ["a0b1c2d3e4fa", "a0b1c2d3e4fb"] {
+        let mut spec = CloudSpec::all().without_schedules();
+        spec.history_days = 0;
+        let mut world = World::new(spec, NetSpec::default(), by(CommandChannel::Structured), 7);
+        world.fault(24 * HOUR, Fault::RefuseUpgrade(403));
+        world.go(secs(120));
+        let first = world.shown(id).unwrap();
+        let on = |fault| Fault::Device(Some(device(id)), fault);
+        world.fault(HOUR, on(DeviceFault::DropAcks));
+        world.fault(HOUR, on(DeviceFault::DropStatuses));
+        let warmer = world.ask(id, set(22.0));
+        world.go(secs(60));
+        assert!(!world.verdict_on(warmer).is_confirmed(), "{id}: {}", world.verdict_on(warmer));
+        world.fault(HOUR, on(DeviceFault::Refuse));
+        let back = world.ask(id, set(first));
+        world.go(secs(60));
+        assert!(!world.verdict_on(back).is_confirmed(), "{id}: {}", world.verdict_on(back));
+        assert_eq!(world.cloud.truth(device(id)).unwrap().setpoint.as_degrees(), 22.0, "{id}");
     }
 }
 

@@ -223,7 +223,9 @@ impl Device {
         let on_ms = (31_000.0 * seen.duty) as i64;
         put("OnTime", json!(on_ms), at);
         put("OffTime", json!(31_000 - on_ms), at);
-        put("SetPoint", number(settings.degrees()), times.setpoint.max(at));
+        // The telemetry of a thermostat with shadows does not contain its setpoint.
+        let setpoint_at = if family.has_shadows() { times.setpoint } else { times.setpoint.max(at) };
+        put("SetPoint", number(settings.degrees()), setpoint_at);
         put("Brightness", json!(settings.brightness.idle), times.brightness);
         put("ScheduleMode", json!(settings.hold), times.hold);
         put("HoldTime", json!(settings.until.unwrap_or(-1)), times.hold);

@@ -5,14 +5,14 @@ use alloc::vec::Vec;
 
 use serde_json::{Map, Value, json};
 
+use super::section::SOURCE;
+
 /// State of one shadow: desired values, reported values, and the time of the last change of each value.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ShadowDocument {
     pub(crate) desired: Section,
     pub(crate) reported: Section,
     pub(crate) version: u64,
-    /// Time of the last change in Unix seconds.
-    pub(crate) changed_at: i64,
 }
 
 /// Values and the tree of their times.
@@ -79,7 +79,6 @@ impl ShadowDocument {
             return Err(TOO_LARGE);
         }
         next.version += 1;
-        next.changed_at = now;
         let previous = core::mem::replace(self, next);
         let mut accepted = json!({
             "state": request.get("state"), "metadata": {}, "version": self.version, "timestamp": now,
@@ -138,6 +137,12 @@ impl ShadowDocument {
 }
 
 impl Section {
+    /// Time at which the newest of its values was set, in Unix seconds. `source`, which the structured service does not show, does not
+    /// count.
+    pub(crate) fn newest(&self) -> Option<i64> {
+        self.times.iter().filter(|(name, _)| *name != SOURCE).filter_map(|(_, times)| newest(times)).max()
+    }
+
     fn apply(&mut self, patch: Patch<'_>, now: i64) {
         match patch {
             None => {}
@@ -259,6 +264,15 @@ fn stamp(value: &Value, now: i64) -> Value {
         Value::Object(members) => Value::Object(stamps(members, now)),
         Value::Array(items) => Value::Array(items.iter().map(|item| stamp(item, now)).collect::<Vec<_>>()),
         _ => json!({ "timestamp": now }),
+    }
+}
+
+/// Newest time in a tree of times.
+fn newest(times: &Value) -> Option<i64> {
+    match times {
+        Value::Object(members) => members.values().filter_map(newest).max(),
+        Value::Array(items) => items.iter().filter_map(newest).max(),
+        time => time.as_i64(),
     }
 }
 

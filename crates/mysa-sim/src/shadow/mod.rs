@@ -103,9 +103,13 @@ impl Device {
             let section = |section: &Section, more: Option<&Map<String, Value>>| {
                 let mut values = section::from_shadow(&section.values);
                 // The service does not show the source of a change.
-                values.remove("source");
+                values.remove(section::SOURCE);
                 values.extend(more.cloned().unwrap_or_default());
-                values.insert("timestamp".into(), json!(shadow.document.changed_at));
+                // Desired and reported values have times of their own: a request says nothing about the values in force.
+                let more_at = more.and_then(|more| more.get("timestamp")?.as_i64());
+                if let Some(at) = section.newest().max(more_at) {
+                    values.insert("timestamp".into(), json!(at));
+                }
                 Value::Object(values)
             };
             // A fault may have left values that are not in the shadow.
@@ -229,7 +233,7 @@ impl Cloud {
         mut values: Map<String, Value>,
         source: i64,
     ) {
-        values.insert("source".into(), json!(source));
+        values.insert(section::SOURCE.into(), json!(source));
         let payload = json!({ "state": { "desired": values } });
         // A document at its size limit refuses updates of the cloud like those of a client.
         let _ = self.update_shadow(now, index, name, format!("{payload}").as_bytes(), Some(origin));

@@ -15,6 +15,8 @@ use crate::math::round;
 use crate::rest::preferences::recorded;
 use crate::rest::structured::wanted_of;
 
+/// Name of the value that says where a change came from.
+pub(crate) const SOURCE: &str = "source";
 /// `source` of a change: by the app, and by the cloud itself.
 pub(crate) const APP: i64 = 3;
 pub(crate) const SYSTEM: i64 = 16;
@@ -67,7 +69,7 @@ pub(crate) fn known(
     values: &Map<String, Value>,
 ) -> Option<(&'static str, Map<String, Value>)> {
     let (name, known) = sections(family).iter().find(|(name, _)| *name == section)?;
-    let known = values.iter().filter(|(name, _)| *name == "source" || known.contains(&name.as_str()));
+    let known = values.iter().filter(|(name, _)| *name == SOURCE || known.contains(&name.as_str()));
     Some((name, known.map(|(name, value)| (name.clone(), value.clone())).collect()))
 }
 
@@ -158,7 +160,7 @@ pub(crate) fn read(
         }
         _ => Ok(()),
     };
-    integer("source", 0..=i64::from(u16::MAX))?;
+    integer(SOURCE, 0..=i64::from(u16::MAX))?;
     integer("intensityMode", 0..=9)?;
     integer("advFanAlwaysOn", 0..=1)?;
     integer("advFanRuntimeSeconds", 0..=86_400)?;

@@ -117,7 +117,7 @@ impl Thermostat {
             return;
         };
         // The update may contain only a new `source` for values that are already in force.
-        let is_command = known.keys().any(|name| name != "source");
+        let is_command = known.keys().any(|name| name != section::SOURCE);
         self.messages.commands += u64::from(is_command);
         if faults.ignores_commands {
             return;
