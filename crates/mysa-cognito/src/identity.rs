@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::error::{Asked, refused};
 use crate::http::{HttpRequest, Service};
-use crate::json::{self, Json};
+use crate::json::{self, Json, Object};
 use crate::{Error, Secret, Tokens};
 
 /// Requests the user's id in the identity pool. It never changes for a user and a pool, so store it.
@@ -105,7 +105,7 @@ impl AwaitCredentials {
             #[serde(rename = "IdentityId")]
             identity_id: Option<String>,
             #[serde(rename = "Credentials")]
-            credentials: Option<Members>,
+            credentials: Option<Object<Members>>,
         }
         #[derive(Deserialize)]
         struct Members {
@@ -123,7 +123,7 @@ impl AwaitCredentials {
             return Err(refused(Asked::Identity, status, body));
         }
         let body: Body = json::read(status, body)?;
-        let members = body.credentials.ok_or(Error::Malformed { field: "Credentials" })?;
+        let Object(members) = body.credentials.ok_or(Error::Malformed { field: "Credentials" })?;
         let expiration = members.expiration.filter(|at| *at >= 0.0);
         Ok(AwsCredentials {
             identity_id: body.identity_id.unwrap_or_default(),

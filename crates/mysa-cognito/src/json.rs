@@ -2,7 +2,11 @@
 //! leaves no copy of a secret on the heap.
 
 use alloc::string::String;
-use serde::Deserialize;
+use core::fmt;
+use core::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use crate::{Error, Fault, Secret};
 
@@ -73,17 +77,34 @@ fn write_text(text: &str, out: &mut impl FnMut(&str)) {
     out("\"");
 }
 
-/// Reads a JSON object. A derived `Deserialize` alone would also take an array, whose items are the fields in their order.
-pub(crate) fn object<'de, T: Deserialize<'de>>(text: &'de [u8]) -> serde_json::Result<T> {
-    if text.trim_ascii_start().starts_with(b"[") {
-        return Err(serde::de::Error::custom("an array instead of an object"));
+/// Value that is read from a JSON object only. A derived `Deserialize` alone would also take an array, whose items are the fields in
+/// their order.
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members))
+            }
+        }
+
+        deserializer.deserialize_map(Members(PhantomData)).map(Self)
     }
-    serde_json::from_slice(text)
 }
 
 /// Reads the body of a successful reply.
 pub(crate) fn read<'de, T: Deserialize<'de>>(status: u16, body: &'de [u8]) -> Result<T, Error> {
-    object(body).map_err(|error| {
+    let read = serde_json::from_slice(body).map(|Object(value)| value);
+    read.map_err(|error| {
         let fault = match error.classify() {
             _ if body.trim_ascii().is_empty() => Fault::Empty,
             serde_json::error::Category::Eof => Fault::Truncated,
@@ -96,6 +117,8 @@ pub(crate) fn read<'de, T: Deserialize<'de>>(status: u16, body: &'de [u8]) -> Re
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
 
     #[test]
@@ -105,9 +128,13 @@ mod tests {
             name: Option<String>,
         }
         let malformed = Err(Error::Malformed { field: "reply" });
+        let truncated = Err(Error::Transport { status: 200, fault: Fault::Truncated });
         assert_eq!(read::<Body>(200, br#" {"name":"a"}"#), Ok(Body { name: Some("a".into()) }));
-        for body in [&br#"["a"]"#[..], b"\n [null]", b"[]", b"\"a\"", b"7", b"null"] {
+        for body in [&br#"["a"]"#[..], b"\n [null]", b"[]", b"[", b"\"a\"", b"7", b"null"] {
             assert_eq!(read::<Body>(200, body), malformed, "{body:?}");
+        }
+        for body in [&br#"{"name":"a""#[..], b"{", b"\"a", b"nul"] {
+            assert_eq!(read::<Body>(200, body), truncated, "{body:?}");
         }
     }
 

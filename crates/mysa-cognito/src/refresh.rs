@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::error::{Asked, refused};
 use crate::http::{HttpRequest, Service};
-use crate::json::{self, Json};
+use crate::json::{self, Json, Object};
 use crate::tokens::Issued;
 use crate::{Error, Pool, RefreshToken, Tokens};
 
@@ -65,13 +65,14 @@ impl AwaitTokens {
         #[derive(Deserialize)]
         struct Body {
             #[serde(rename = "AuthenticationResult")]
-            result: Option<Issued>,
+            result: Option<Object<Issued>>,
         }
         if status != 200 {
             return Err(refused(Asked::Tokens, status, body));
         }
         let body: Body = json::read(status, body)?;
-        body.result.ok_or(Error::Malformed { field: "AuthenticationResult" })?.into_tokens()
+        let Object(issued) = body.result.ok_or(Error::Malformed { field: "AuthenticationResult" })?;
+        issued.into_tokens()
     }
 }
 

@@ -7,7 +7,8 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::{RefreshToken, Secret, json};
+use crate::json::Object;
+use crate::{RefreshToken, Secret};
 
 /// Stored session, with which the next start needs no password. Frequent sign-ins could lock the account.
 ///
@@ -203,13 +204,14 @@ impl StoredSession {
         struct Version {
             version: u32,
         }
-        let Version { version } = json::object(text).map_err(|_| StoredError::Unreadable)?;
+        let Object(Version { version }) =
+            serde_json::from_slice(text).map_err(|_| StoredError::Unreadable)?;
         match version {
             VERSION => {}
             0 => return Err(StoredError::Unreadable),
             version => return Err(StoredError::Newer { version }),
         }
-        let read: Read = json::object(text).map_err(|_| StoredError::Unreadable)?;
+        let Object::<Read>(read) = serde_json::from_slice(text).map_err(|_| StoredError::Unreadable)?;
         Ok(Self {
             account: read.account,
             client_id: read.client_id,

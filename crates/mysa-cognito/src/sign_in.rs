@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::challenge::{Challenge, ChallengeKind};
 use crate::error::{Asked, plain, refused};
 use crate::http::{HttpRequest, Service};
-use crate::json::{self, Json};
+use crate::json::{self, Json, Object};
 use crate::srp::{Ephemeral, SrpError};
 use crate::tokens::Issued;
 use crate::{Error, Pool, Secret, Tokens, timestamp};
@@ -103,7 +103,7 @@ struct Body {
     #[serde(rename = "Session", default, deserialize_with = "crate::secret::optional")]
     session: Option<Secret>,
     #[serde(rename = "AuthenticationResult")]
-    result: Option<Issued>,
+    result: Option<Object<Issued>>,
 }
 
 impl Body {
@@ -117,7 +117,7 @@ impl Body {
 
     /// Reads every answer except the password challenge.
     fn into_step(self, pool: Pool, username: String) -> Result<Step, Error> {
-        if let Some(issued) = self.result {
+        if let Some(Object(issued)) = self.result {
             return issued.into_tokens().map(Step::Done);
         }
         let Some(name) = &self.challenge else { return Err(Error::Malformed { field: "ChallengeName" }) };

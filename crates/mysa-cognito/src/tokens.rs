@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::json::Object;
 use crate::{Error, Secret};
 
 /// Tokens of a user.
@@ -102,8 +103,8 @@ impl IdClaims {
         let mut parts = token.split('.');
         let (_, claims) = (parts.next()?, parts.next()?);
         let claims = URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?;
-        let Payload { sub, username, email, iss, aud, token_use, exp, iat, auth_time } =
-            crate::json::object(&claims).ok()?;
+        let Object(Payload { sub, username, email, iss, aud, token_use, exp, iat, auth_time }) =
+            serde_json::from_slice(&claims).ok()?;
         (!sub.is_empty() && !iss.is_empty()).then_some(Self {
             sub,
             username,

@@ -1,7 +1,8 @@
 //! Answers of the services that are accepted, those that are refused, and the requests that follow.
 
 use mysa_cognito::{
-    Pool, RefreshFlow, RefreshToken, Secret, SignIn, Step, get_credentials, get_id, refresh, revoke,
+    Error, IdClaims, Pool, RefreshFlow, RefreshToken, Secret, SignIn, Step, StoredError, StoredSession,
+    get_credentials, get_id, refresh, revoke,
 };
 use serde_json::{Value, json};
 
@@ -120,6 +121,35 @@ fn tokens_credentials_challenges_and_errors_print_no_secret() {
         Step::Done(tokens.clone())
     );
     assert!(!printed.contains(CANARY) && !printed.contains(tokens.id.expose()), "{printed}");
+}
+
+#[test]
+fn an_array_inside_an_answer_is_no_object() {
+    let token = RefreshToken::new(Secret::from("r"));
+    let file: Value = serde_json::from_str(include_str!("data/cognito.json")).expect("JSON");
+    let reply = &file["vectors"][1]["response"]["body"];
+    let tokens = |body: &Value| {
+        let wait = refresh(&pool(), &token, RefreshFlow::GetTokensFromRefreshToken).1;
+        wait.reply(200, body.to_string().as_bytes())
+    };
+    let known = tokens(reply).expect("tokens");
+    let listed = json!({ "AuthenticationResult": [known.id.expose(), "access", "refresh", 3600] });
+    let malformed = Error::Malformed { field: "reply" };
+    assert_eq!(tokens(&listed), Err(malformed.clone()));
+    let (_, wait) = SignIn::start(&pool(), "u", Secret::from("p"), [1; 32]);
+    assert_eq!(wait.reply(200, listed.to_string().as_bytes(), 0).expect_err("no tokens"), malformed);
+    let listed = json!({ "IdentityId": "i", "Credentials": ["A", "secret", "session", 1.5e9] });
+    let credentials = get_credentials("i", &known).1.reply(200, listed.to_string().as_bytes());
+    assert_eq!(credentials, Err(malformed));
+}
+
+#[test]
+fn an_array_is_no_stored_session_and_no_claims() {
+    // It has no version, not version 2.
+    assert_eq!(StoredSession::from_json(b"[2]"), Err(StoredError::Unreadable));
+    // ["sub","user","e@example.org","https://issuer","client","id",1,1,1]
+    let claims = "WyJzdWIiLCJ1c2VyIiwiZUBleGFtcGxlLm9yZyIsImh0dHBzOi8vaXNzdWVyIiwiY2xpZW50IiwiaWQiLDEsMSwxXQ";
+    assert_eq!(IdClaims::read(&format!("e30.{claims}.sig")), None);
 }
 
 fn pool() -> Pool {
