@@ -317,20 +317,31 @@ fn each_setting_has_the_time_of_its_own_change() {
         times.extend(["TstatMode", "Lock", "Brightness", "ScheduleMode"].map(field));
         times
     };
-    for (update, changed) in [
-        (json!({ "targetHeat": { "setpoint": 22.5 } }), &["targetHeat"][..]),
-        (json!({ "targetHeat": { "lockoutMax": 28 } }), &["targetHeat"]),
-        (json!({ "physicalInterface": { "lockout": 3 } }), &["physicalInterface", "Lock"]),
-        (json!({ "physicalInterface": { "format": "F" } }), &["physicalInterface"]),
-        (json!({ "tracking": { "ambientOffset": 1.5 } }), &["tracking"]),
-        (json!({ "bbConfig": { "controlType": 9 } }), &["bbConfig"]),
-        (json!({ "modes": { "mode": 0 } }), &["modes", "TstatMode"]),
+    let (sections, record) = ("/state/a0b1c2d3e4f7/update", "/devices/a0b1c2d3e4f7");
+    for (path, update, changed) in [
+        (sections, json!({ "targetHeat": { "setpoint": 22.5 } }), &["targetHeat"][..]),
+        (sections, json!({ "targetHeat": { "setpoint": 22.5 } }), &[]),
+        (sections, json!({ "targetHeat": { "lockoutMax": 28 } }), &["targetHeat"]),
+        (sections, json!({ "targetHeat": { "lockoutMax": 28.0 } }), &[]),
+        (record, json!({ "MaxSetpoint": 28.0, "Format": "celsius" }), &[]),
+        (record, json!({ "MaxSetpoint": 27 }), &["targetHeat"]),
+        (record, json!({ "MinSetpoint": 6 }), &["targetHeat"]),
+        (sections, json!({ "physicalInterface": { "lockout": 3 } }), &["physicalInterface", "Lock"]),
+        (sections, json!({ "physicalInterface": { "format": "F" } }), &["physicalInterface"]),
+        (record, json!({ "Format": "celsius" }), &["physicalInterface"]),
+        (sections, json!({ "tracking": { "ambientOffset": 1.5 } }), &["tracking"]),
+        (record, json!({ "UserTempOffset": 1 }), &["tracking"]),
+        (sections, json!({ "bbConfig": { "controlType": 9 } }), &["bbConfig"]),
+        (record, json!({ "DutyCycleOpt": 8 }), &["bbConfig"]),
+        (sections, json!({ "modes": { "mode": 0 } }), &["modes", "TstatMode"]),
     ] {
         let before = times(&mut harness);
         harness.pass(100 * SECOND);
         let mut body = update.clone();
-        body["source"] = json!(3);
-        let (status, _) = harness.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f7/update", Some(&body));
+        if path == sections {
+            body["source"] = json!(3);
+        }
+        let (status, _) = harness.rest(&tokens, BACKEND, "POST", path, Some(&body));
         assert_eq!(status, 200, "{update}");
         harness.pass(5 * SECOND);
         let after = times(&mut harness);

@@ -25,6 +25,7 @@ use crate::device::family::{Family, Mode, Seen};
 use crate::device::parsed_command::number;
 use crate::device::settings::{SettingTimes, Settings};
 use crate::device::thermostat::{ShadowUpdate, Thermostat};
+use crate::shadow::document::is_equal;
 use crate::shadow::{self, NamedShadow};
 use crate::spec::DeviceSpec;
 
@@ -42,7 +43,7 @@ pub(crate) struct Device {
     pub(crate) shadow: Shadow,
     /// Values that were requested from the structured service and not reported yet: section to members and time.
     pub(crate) desired: Map<String, Value>,
-    /// Times at which the structured service stored fields of the record, by their names.
+    /// Times of the last changes of fields of the record, by their names.
     pub(crate) recorded_at: BTreeMap<String, i64>,
     /// Its named shadows, if it is controlled by them.
     pub(crate) shadows: BTreeMap<String, NamedShadow>,
@@ -133,6 +134,16 @@ impl Device {
         };
         device.record.insert("Name".into(), json!(spec.name));
         device
+    }
+
+    /// Stores fields of the record. A field that keeps its value keeps its time.
+    pub(crate) fn store(&mut self, now: Now, fields: impl IntoIterator<Item = (String, Value)>) {
+        for (name, value) in fields {
+            if !self.record.get(&name).is_some_and(|known| is_equal(known, &value)) {
+                self.recorded_at.insert(name.clone(), now.wall.as_secs());
+            }
+            self.record.insert(name, value);
+        }
     }
 
     /// Updates the cloud's copy with the contents of a message.

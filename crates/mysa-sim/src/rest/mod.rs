@@ -171,24 +171,24 @@ impl Cloud {
             ("POST", ["devices", id]) => match (self.owned(account, id), body) {
                 (Some(index), Value::Object(changes)) => {
                     self.counters.settings_writes += 1;
-                    let record = &mut self.devices[index].record;
+                    let device = &mut self.devices[index];
                     // A settings write does not change the identity of a device here; in the real service it can make
                     // the thermostat unusable.
                     let fixed = ["Id", "Model", "MaxCurrent", "Current", "Owner", "AllowedUsers"];
                     let allowed = changes.iter().filter(|(name, _)| !fixed.contains(&name.as_str()));
-                    record.extend(allowed.map(|(name, value)| (name.clone(), value.clone())));
+                    device.store(now, allowed.map(|(name, value)| (name.clone(), value.clone())));
                     if let Some(lock) = changes.get("Lock") {
                         // Some clients write the lock by this name, but the thermostat reads the other.
                         let locked = lock.as_i64() == Some(1) || lock.as_bool() == Some(true);
-                        let state = match record.get("ButtonState") {
+                        let state = match device.record.get("ButtonState") {
                             Some(Value::String(_)) | None => {
                                 json!(if locked { "Locked" } else { "Unlocked" })
                             }
                             Some(_) => json!(u8::from(locked)),
                         };
-                        record.insert("ButtonState".into(), state);
+                        device.store(now, [("ButtonState".into(), state)]);
                     }
-                    Reply::ok(&json!({ "Device": record }))
+                    Reply::ok(&json!({ "Device": device.record }))
                 }
                 (Some(_), _) => Reply::error(415, "a body is needed"),
                 (None, _) => missing(),

@@ -255,7 +255,7 @@ impl Cloud {
         self.counters.structured_updates += 1;
         let applies = !self.faults.applies(now.mono, &Fault::DesiredOnly);
         if family.has_shadows() && applies {
-            self.devices[index].record.extend(recorded);
+            self.devices[index].store(now, recorded);
             return self.update_by_shadows(now, index, sections);
         }
         let device = &mut self.devices[index];
@@ -268,10 +268,7 @@ impl Cloud {
             }
         }
         if applies {
-            for (name, value) in recorded {
-                device.recorded_at.insert(name.clone(), now.wall.as_secs());
-                device.record.insert(name, value);
-            }
+            device.store(now, recorded);
             self.forward(now, account, index, &wanted);
         }
         Reply::ok(&json!({ "message": "State updated successfully" }))

@@ -305,7 +305,7 @@ fn difference(
 }
 
 /// Returns `true` for equal values. Numbers are equal if their values are, such as 20 and 20.0.
-fn is_equal(one: &Value, other: &Value) -> bool {
+pub(crate) fn is_equal(one: &Value, other: &Value) -> bool {
     match (one.as_f64(), other.as_f64()) {
         (Some(one), Some(other)) => (one - other).abs() < 1e-9,
         _ => one == other,
