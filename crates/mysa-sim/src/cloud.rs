@@ -18,7 +18,7 @@ use crate::auth::token::{HmacSigner, TokenIssuer, TokenSigner};
 use crate::auth::user_pool::UserPool;
 use crate::broker::{Broker, Context, Output, Policy};
 use crate::device::command_record::Origin;
-use crate::device::thermostat::{Emission, Thermostat};
+use crate::device::thermostat::{Emission, ShadowUpdate, Thermostat};
 use crate::device::weather::Weather;
 use crate::device::{self, Device};
 use crate::endpoint::{Endpoint, Service};
@@ -524,11 +524,11 @@ impl Cloud {
                 Emission::ReadSettings => {
                     let record = device.record.clone();
                     device.thermostat.read_settings(now, &record);
-                    device.update_shadow(now, crate::device::thermostat::ShadowUpdate::Settings, 0);
+                    device.update_shadow(now, ShadowUpdate::Settings, 0);
                 }
                 Emission::Readings => {
                     let shift = self.faults.of_device(now.mono, id).clock_shift;
-                    device.update_shadow(now, crate::device::thermostat::ShadowUpdate::Readings, shift);
+                    device.update_shadow(now, ShadowUpdate::Readings, shift);
                 }
                 Emission::ReadShadows => self.deliver_differences(now, index),
                 Emission::Report { section, desired, reported, update } => {
@@ -547,7 +547,7 @@ impl Cloud {
                     if device.removed {
                         continue;
                     }
-                    let payload = if update == crate::device::thermostat::ShadowUpdate::Readings {
+                    let payload = if matches!(update, ShadowUpdate::Readings | ShadowUpdate::Status) {
                         self.faults.alter_payload(now.mono, id, payload)
                     } else {
                         payload

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use harness::*;
 use mysa_proto::{Body, Celsius, Message, Topic};
-use mysa_sim::{CloudSpec, Incident};
+use mysa_sim::{CloudSpec, DeviceFault, Incident};
 use serde_json::{Value, json};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -347,6 +347,50 @@ fn each_setting_has_the_time_of_its_own_change() {
         let after = times(&mut harness);
         let newer = after.iter().zip(&before).filter(|(after, before)| after.1 > before.1);
         assert_eq!(newer.map(|(after, _)| after.0).collect::<Vec<_>>(), changed, "{update}");
+    }
+}
+
+/// Acknowledgements are lost here, so that the cloud learns of a change by statuses and batch readings alone.
+#[test]
+fn the_states_follow_the_settings_that_a_status_contains() {
+    // Of its settings, batch readings of a heated floor contain the setpoint alone. An air conditioner sends none.
+    let [followed, by_batch] = [&["SetPoint", "TrackedSensor"][..], &["SetPoint"]];
+    for (last, kind, cmd, fault, changed) in [
+        ("f8", 3, json!({ "sp": 27, "tr": 5, "lk": 1 }), None, followed),
+        ("f8", 3, json!({ "sp": 27, "tr": 5, "lk": 1 }), Some(DeviceFault::DropStatuses), by_batch),
+        ("f9", 2, json!({ "sp": 24, "md": 4, "lk": 1 }), None, &["SetPoint", "TstatMode"]),
+        ("f9", 2, json!({ "sp": 24, "md": 4, "lk": 1 }), Some(DeviceFault::DropStatuses), &[]),
+        ("f9", 2, json!({ "md": 6 }), None, &["TstatMode"]),
+    ] {
+        let mut harness = Harness::new(CloudSpec::demo().without_schedules());
+        let tokens = harness.sign_in();
+        let fields = ["SetPoint", "TstatMode", "TrackedSensor", "Lock"];
+        let shown = |harness: &mut Harness| {
+            let state = harness.get(&tokens, &format!("/devices/state/{}", id(last)));
+            fields.map(|field| state["DeviceState"][field].clone())
+        };
+        for fault in [Some(DeviceFault::DropAcks), fault.clone()].into_iter().flatten() {
+            let fault = mysa_sim::Fault::Device(Some(id(last)), fault);
+            harness.cloud.add_fault(mysa_sim::Window::new(Duration::ZERO, Duration::MAX, fault));
+        }
+        harness.connect(1);
+        let before = shown(&mut harness);
+        harness.pass(SECOND);
+        let asked_at = at(harness.now).wall.as_secs();
+        harness.command(1, id(last), kind, 1, &cmd);
+        harness.pass(2_000 * SECOND);
+        let after = shown(&mut harness);
+        let both = || fields.iter().zip(before.iter().zip(&after));
+        let newer = both().filter(|(_, (before, after))| before["v"] != after["v"]);
+        assert_eq!(newer.map(|(field, _)| *field).collect::<Vec<_>>(), changed, "{last} {cmd} {fault:?}");
+        for (field, (before, after)) in both() {
+            let (old, new) = (before["t"].as_i64(), after["t"].as_i64());
+            if changed.contains(field) {
+                assert!(new > Some(asked_at), "{last} {cmd} {fault:?} {field}: {after}");
+            } else {
+                assert_eq!(new, old, "{last} {cmd} {fault:?} {field}: {after}");
+            }
+        }
     }
 }
 

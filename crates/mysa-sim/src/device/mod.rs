@@ -69,7 +69,9 @@ pub(crate) struct Device {
 pub(crate) struct Shadow {
     /// Device timestamp of its last readings, in seconds.
     pub(crate) readings_at: i64,
-    /// Time of their arrival by the cloud's clock, in seconds.
+    /// Device timestamp of its last readings that contain its setpoint.
+    pub(crate) setpoint_read_at: i64,
+    /// Time of the arrival of its last message by the cloud's clock, in seconds.
     pub(crate) last_seen_at: i64,
     pub(crate) seen: Seen,
     /// Bits of `hvacState` of central HVAC.
@@ -105,6 +107,7 @@ impl Device {
         let at = now.wall.as_secs();
         let shadow = Shadow {
             readings_at: at,
+            setpoint_read_at: at,
             last_seen_at: at,
             seen: thermostat.seen(now),
             activity: thermostat.activity(),
@@ -151,15 +154,15 @@ impl Device {
         let at = now.wall.as_secs();
         match update {
             ShadowUpdate::None => return,
-            ShadowUpdate::Readings => {
+            ShadowUpdate::Readings | ShadowUpdate::Status => {
                 self.shadow.seen = self.thermostat.seen(now);
                 self.shadow.activity = self.thermostat.activity();
                 self.shadow.readings_at = at + clock_shift;
-                // Of all settings, a status contains only the setpoint.
-                let setpoint = self.thermostat.settings.setpoint;
-                let tells = !self.thermostat.family.has_shadows();
-                if tells && setpoint != self.shadow.settings.setpoint {
-                    let known = Settings { setpoint, ..self.shadow.settings.clone() };
+                if self.tells_setpoint() {
+                    self.shadow.setpoint_read_at = self.shadow.readings_at;
+                }
+                let known = self.told(update);
+                if known != self.shadow.settings {
                     self.note_change(at, &known);
                     self.shadow.times.update(at, &self.shadow.settings, &known);
                     self.shadow.settings = known;
@@ -178,6 +181,29 @@ impl Device {
             self.shadow.seen.mode = settings.mode;
             self.shadow.settings = settings;
         }
+    }
+
+    /// Returns `true` if its readings contain its setpoint. Those of a thermostat with shadows never do, and an air conditioner that
+    /// dries has none.
+    fn tells_setpoint(&self) -> bool {
+        let Thermostat { family, settings, .. } = &self.thermostat;
+        !family.has_shadows() && (*family != Family::AirConditioner || settings.mode != Mode::Dry)
+    }
+
+    /// Settings as the cloud knows them after readings. Of all settings, these contain the setpoint; a status of an air conditioner
+    /// contains its mode as well, and one of a heated floor the sensor that it follows.
+    fn told(&self, update: ShadowUpdate) -> Settings {
+        let held = &self.thermostat.settings;
+        let mut known = self.shadow.settings.clone();
+        if self.tells_setpoint() {
+            known.setpoint = held.setpoint;
+        }
+        match self.thermostat.family {
+            Family::AirConditioner if update == ShadowUpdate::Status => known.mode = held.mode,
+            Family::Floor if update == ShadowUpdate::Status => known.tracked = held.tracked,
+            _ => {}
+        }
+        known
     }
 
     /// Adds a change of setpoint or mode to the history, with the author of the last command that set either.
@@ -234,9 +260,7 @@ impl Device {
         let on_ms = (31_000.0 * seen.duty) as i64;
         put("OnTime", json!(on_ms), at);
         put("OffTime", json!(31_000 - on_ms), at);
-        // The telemetry of a thermostat with shadows does not contain its setpoint.
-        let setpoint_at = if family.has_shadows() { times.setpoint } else { times.setpoint.max(at) };
-        put("SetPoint", number(settings.degrees()), setpoint_at);
+        put("SetPoint", number(settings.degrees()), times.setpoint.max(self.shadow.setpoint_read_at));
         put("Brightness", json!(settings.brightness.idle), times.brightness);
         put("ScheduleMode", json!(settings.hold), times.hold);
         put("HoldTime", json!(settings.until.unwrap_or(-1)), times.hold);

@@ -74,7 +74,10 @@ pub(crate) enum Emission {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ShadowUpdate {
     None,
+    /// Readings, and the setpoint unless the thermostat has shadows.
     Readings,
+    /// Readings, and the settings that the family's status contains.
+    Status,
     Settings,
 }
 

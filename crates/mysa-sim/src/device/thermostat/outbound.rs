@@ -35,7 +35,7 @@ impl Thermostat {
         let mut text = String::with_capacity(192);
         let stamp = self.stamp(now, faults);
         self.family.write_status(&mut text, &stamp, &self.seen(now));
-        out.push(publication(TopicKind::Out, text, ShadowUpdate::Readings));
+        out.push(publication(TopicKind::Out, text, ShadowUpdate::Status));
     }
 
     pub(super) fn report_batch(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
