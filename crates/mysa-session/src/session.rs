@@ -655,9 +655,9 @@ impl Session {
                 None
             }
             Deferred::Command { serial } => {
-                let Self { cx, commands, .. } = self;
+                let Self { cx, commands, devices, .. } = self;
                 let mut decisions = Vec::new();
-                let body = commands.body(cx, serial, &mut decisions);
+                let body = commands.body(cx, devices, serial, &mut decisions);
                 if body.is_none() {
                     // Without a body the driver reports nothing, so the request must not stay pending.
                     self.rest.withdraw(id);

@@ -143,12 +143,52 @@ fn air_conditioner() -> Harness {
 
 /// Lets the thermostat report that it heats.
 fn report_heat(harness: &mut Harness) {
-    let heats = format!(
-        r#"{{"ver":"1.0","src":{{"type":1,"ref":"{LITE}"}},"time":{},"msg":44,"id":8,"resp_id":77,"body":{{"success":1,"type":2,"trig_src":3,"state":{{"md":3,"sp":21.0,"lk":0,"ho":1,"br":100}}}}}}"#,
+    report_mode(harness, 3);
+}
+
+fn report_mode(harness: &mut Harness, number: u8) {
+    let report = format!(
+        r#"{{"ver":"1.0","src":{{"type":1,"ref":"{LITE}"}},"time":{},"msg":44,"id":8,"resp_id":77,"body":{{"success":1,"type":2,"trig_src":3,"state":{{"md":{number},"sp":21.0,"lk":0,"ho":1,"br":100}}}}}}"#,
         harness.truth_secs()
     );
-    harness.publish_from(LITE, &heats, Duration::from_millis(10));
+    harness.publish_from(LITE, &report, Duration::from_millis(10));
     harness.run(secs(1));
+}
+
+#[test]
+fn a_mode_that_changes_while_a_request_connects_is_not_sent() {
+    let mut harness = air_conditioner();
+    report_heat(&mut harness);
+    harness.log.updates.clear();
+    harness.cloud.connects = Some(secs(3));
+    let now = harness.now();
+    let fan = Change { fan: Some(FanSpeed::from_code(3)), ..Change::default() };
+    harness.session.command(now, device(LITE), fan, None).unwrap();
+    harness.run(secs(1));
+    report_mode(&mut harness, 1);
+    harness.run(secs(60));
+    let sent: Vec<&str> = harness.log.updates.iter().map(|(_, body)| body.as_str()).collect();
+    assert!(matches!(sent[..], [one] if one.contains(r#""mode":0,"fan_mode":4"#)), "{sent:?}");
+}
+
+#[test]
+fn a_mode_whose_command_ends_while_a_request_connects_is_not_sent() {
+    let mut harness = air_conditioner();
+    report_heat(&mut harness);
+    harness.log.updates.clear();
+    harness.cloud.connects = Some(secs(3));
+    let set = |harness: &mut Harness, change, deadline| {
+        let now = harness.now();
+        harness.session.command(now, device(LITE), change, deadline).unwrap()
+    };
+    let cool = set(&mut harness, Change::mode(Mode::Cool), Some(secs(8)));
+    harness.run(secs(6));
+    let fan = set(&mut harness, Change { fan: Some(FanSpeed::from_code(3)), ..Change::default() }, None);
+    harness.run(secs(60));
+    assert!(matches!(harness.verdict(cool), Verdict::Unconfirmed { .. }));
+    let refused = harness.verdict(fan);
+    assert!(matches!(refused, Verdict::Refused(Refused::Model(_))), "{refused}");
+    assert_eq!(harness.log.updates.len(), 1, "{:?}", harness.log.updates);
 }
 
 /// The structured service takes a fan speed only with a mode, and a setpoint by the section of its mode.

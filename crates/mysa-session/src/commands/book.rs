@@ -2,13 +2,13 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use mysa_proto::rest::{self, RestRequest};
-use mysa_proto::{Change, Channel, DeviceId, Mode, Now, UnixTime};
+use mysa_proto::{Change, Channel, DeviceId, Limits, Mode, Now, StructuredUpdate, UnixTime};
 
 use crate::ConnId;
 use crate::commands::open_command::{NextStep, OpenCommand, StructuredAttempt};
 use crate::commands::transmission::{Payload, SentAt, Transmission, TransmissionState};
 use crate::commands::verdict::{CommandId, DeliveryStage, Refused, Verdict};
-use crate::devices::Device;
+use crate::devices::{Device, Devices};
 
 mod judge;
 
@@ -185,7 +185,7 @@ impl CommandBook {
 
     /// Returns `true` if the mode of a thermostat is not what its state shows, as far as is known: a command that is not confirmed
     /// may have set another, and the thermostat has reported none since.
-    pub(crate) fn is_mode_unseen(&self, device: &Device, now: Duration) -> bool {
+    fn is_mode_unseen(&self, device: &Device, now: Duration) -> bool {
         let state = device.state();
         let Some(unseen) = self.unseen_modes.iter().find(|unseen| unseen.device == device.id()) else {
             return false;
@@ -197,6 +197,22 @@ impl CommandBook {
         now < unseen.ended.saturating_add(MODE_UNSEEN_FOR)
             && reported.mode.is_none()
             && device.limits().mode != Some(unseen.mode)
+    }
+
+    /// Returns the limits for a change by the structured service. `mode` is requested and not yet part of the state.
+    ///
+    /// The service sets the mode together with a fan speed. The mode from before a command that may have switched the device off
+    /// would switch it on again.
+    pub(crate) fn structured_limits<'a>(
+        &self,
+        device: &'a Device,
+        change: &Change,
+        mode: Option<Mode>,
+        now: Duration,
+    ) -> Limits<'a> {
+        let limits = device.limits();
+        let is_unknown = change.fan.is_some() && self.is_mode_unseen(device, now);
+        Limits { mode: mode.or(limits.mode.filter(|_| !is_unknown)), ..limits }
     }
 
     /// Returns the oldest waiting command of a thermostat.
@@ -381,6 +397,20 @@ impl CommandBook {
         let Payload::Structured(update) = &transmission.payload else { return None };
         self.is_alive(transmission, now)
             .then(|| rest::update_state(transmission.device, update).into_request())
+    }
+
+    /// Returns `true` if a request to the structured service would be the same now. A fan speed is sent together with the mode, and
+    /// a setpoint to the section of the mode.
+    pub(crate) fn is_current(&self, devices: &Devices, serial: u64, now: Duration) -> bool {
+        let Some(transmission) = self.transmission(serial) else { return false };
+        let (Payload::Structured(update), Some(device)) =
+            (&transmission.payload, devices.find(transmission.device))
+        else {
+            return false;
+        };
+        let limits = self.structured_limits(device, update.change(), self.sent_mode(device.id()), now);
+        StructuredUpdate::new(device.model(), &limits, *update.change())
+            .is_ok_and(|current| current == *update)
     }
 
     /// Returns the first deadline among the commands of a transmission.

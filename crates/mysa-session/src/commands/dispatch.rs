@@ -88,15 +88,11 @@ impl Routes<'_> {
         mode: Option<Mode>,
     ) -> Result<Payload, InvalidCommand> {
         let change = with_known_brightness(device, change, channel);
-        let limits = device.limits();
-        // The structured service sets the mode together with a fan speed. The mode from before a command that may have switched the
-        // device off would switch it on again.
-        let sets_mode = channel == Channel::Structured && change.fan.is_some();
-        let known = limits.mode.filter(|_| !(sets_mode && commands.is_mode_unseen(device, cx.mono())));
-        let limits = Limits { mode: mode.or(known), ..limits };
         match channel {
             Channel::Mqtt => {
                 let time = cx.time();
+                let limits = device.limits();
+                let limits = Limits { mode: mode.or(limits.mode), ..limits };
                 Command::new(device.id(), device.model(), &limits, &cx.settings.modes, change, time).map(
                     |command| {
                         let app_ref = cx.settings.app_ref.or(self.auth.user()).unwrap_or("mysa-session");
@@ -105,6 +101,7 @@ impl Routes<'_> {
                 )
             }
             Channel::Structured => {
+                let limits = commands.structured_limits(device, &change, mode, cx.mono());
                 StructuredUpdate::new(device.model(), &limits, change).map(Payload::Structured)
             }
         }

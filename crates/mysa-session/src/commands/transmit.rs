@@ -11,6 +11,7 @@ use crate::auth::Identity;
 use crate::commands::book::{CommandBook, Decision};
 use crate::commands::transmission::{Payload, SentAt};
 use crate::context::Context;
+use crate::devices::Devices;
 use crate::mqtt::connection::Connection;
 use crate::mqtt::pool::ConnectionPool;
 use crate::rest::Rest;
@@ -79,13 +80,20 @@ impl CommandBook {
         Some(rest.update(cx, &token, &request, serial, self.is_token_retry(serial), until))
     }
 
-    /// Returns the body of a command by the structured service, as it is sent now.
+    /// Returns the body of a command by the structured service, as it is sent now. `None` if the command may not be sent, or would
+    /// be sent in another way by now.
     pub(crate) fn body(
         &mut self,
         cx: &Context,
+        devices: &Devices,
         serial: u64,
         decisions: &mut Vec<Decision>,
     ) -> Option<Secret> {
+        // While the connection was established, the mode may have changed, or its command may have ended.
+        if !self.is_current(devices, serial, cx.mono()) {
+            self.unqueue(serial);
+            return None;
+        }
         let (device, payload) = self.take(serial, SentAt::now(cx), cx.now, decisions)?;
         let Payload::Structured(update) = payload else { return None };
         rest::update_state(device, &update).as_request().body().map(Secret::from)
