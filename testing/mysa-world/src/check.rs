@@ -9,7 +9,7 @@ use sha2::Digest as _;
 
 use crate::World;
 use crate::coverage::SessionState;
-use crate::ledger::{Carrier, Ledger, Truth};
+use crate::ledger::{Carrier, IN_TRANSIT, Ledger, ModeHeld, Truth};
 use crate::violation::Violation;
 use crate::writes::{self, Asked, Request, Setting};
 
@@ -29,8 +29,6 @@ const SILENCE: Duration = Duration::from_secs(180);
 const CONNECTS_WITHIN: Duration = Duration::from_secs(3);
 /// HTTP requests allowed within a minute.
 const MOST_REQUESTS: usize = 300;
-/// Time for which a change by another client or person may be in transit to a thermostat.
-const IN_TRANSIT: Duration = Duration::from_secs(5);
 
 /// A confirmed setting that has not been changed since.
 #[derive(Debug)]
@@ -75,7 +73,8 @@ impl World {
         if self.settings.read_only {
             return Err(Violation::WriteWhileReadOnly(format!("{device}: {settings:?}")));
         }
-        let number = self.ledger.transmit(self.now, device, carrier, settings)?;
+        let held = if carrier.requires_mode(settings) { self.modes_held(device) } else { Vec::new() };
+        let number = self.ledger.transmit(self.now, device, carrier, settings, &held)?;
         if let Some(tap) = &mut self.tap {
             tap.writes.push((device, settings.clone()));
         }
@@ -184,6 +183,25 @@ impl World {
     /// Actual settings of a thermostat.
     pub(crate) fn truth(&self, device: DeviceId) -> Option<Truth> {
         self.cloud.held(device).map(|held| truth_of(&held))
+    }
+
+    /// Modes that a thermostat has held, the oldest first.
+    fn modes_held(&self, device: DeviceId) -> Vec<ModeHeld> {
+        let first = self.first_modes.get(&device).map(|mode| (Duration::ZERO, *mode));
+        let later = self
+            .cloud
+            .command_records(device)
+            .map(|record| (record.at.mono, i64::from(record.held.mode.wire())));
+        let mut modes: Vec<ModeHeld> = Vec::new();
+        for (from, mode) in first.into_iter().chain(later) {
+            match modes.last_mut() {
+                Some(last) if last.mode == mode => continue,
+                Some(last) => last.until = Some(from),
+                None => {}
+            }
+            modes.push(ModeHeld { mode, from, until: None });
+        }
+        modes
     }
 
     /// Samples the settings of a thermostat, including those in between: two commands may take effect in one step of

@@ -19,6 +19,9 @@ const REMEMBERED: usize = 64;
 /// Time from which bytes that are sent cannot be recalled by a verdict: the broker's answers need time as well.
 const READ_WITHIN: Duration = Duration::from_secs(2);
 
+/// Time for which a change may be in transit to a thermostat.
+pub(crate) const IN_TRANSIT: Duration = Duration::from_secs(5);
+
 /// Commands of the client that is running now.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -73,6 +76,8 @@ struct Wanted {
     asked: Asked,
     /// `true` if a newer command asks for the same setting.
     overtaken: bool,
+    /// Time at which it was first sent, perhaps without other settings of its command.
+    sent: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -110,6 +115,22 @@ pub(crate) enum Carrier {
     Request(HttpId),
 }
 
+impl Carrier {
+    /// Returns `true` if the structured service requires a mode in a request with these settings, which may be one that nobody
+    /// requested.
+    pub(crate) fn requires_mode(self, settings: &Settings) -> bool {
+        matches!(self, Self::Request(_)) && settings.iter().any(|(setting, _)| *setting == Setting::Fan)
+    }
+}
+
+/// Mode that a thermostat held for a time, by its MQTT number. `until` is `None` if the thermostat holds it now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ModeHeld {
+    pub(crate) mode: i64,
+    pub(crate) from: Duration,
+    pub(crate) until: Option<Duration>,
+}
+
 /// Actual settings of a thermostat at one moment. No client can see them directly.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Truth {
@@ -140,8 +161,17 @@ impl Issued {
         !self.ids.is_empty()
     }
 
+    fn wanted(&self, setting: Setting) -> Option<&Wanted> {
+        self.settings.iter().find(|wanted| wanted.setting == setting)
+    }
+
     fn asks(&self, setting: Setting) -> Option<&Asked> {
-        self.settings.iter().find(|wanted| wanted.setting == setting).map(|wanted| &wanted.asked)
+        self.wanted(setting).map(|wanted| &wanted.asked)
+    }
+
+    /// Returns the time at which a setting of this command was first sent.
+    fn sent(&self, setting: Setting) -> Option<Duration> {
+        self.wanted(setting)?.sent
     }
 
     fn accepts(&self, setting: Setting, value: &WireValue) -> bool {
@@ -171,7 +201,7 @@ impl Ledger {
     ) {
         let settings: Vec<Wanted> = settings
             .into_iter()
-            .map(|(setting, asked)| Wanted { setting, asked, overtaken: false })
+            .map(|(setting, asked)| Wanted { setting, asked, overtaken: false, sent: None })
             .collect();
         let issued = Issued {
             id,
@@ -258,31 +288,50 @@ impl Ledger {
         if issued.sent.is_some() { issued.held_since_sent } else { issued.held_since_asked }
     }
 
-    /// Checks one transmission of a command, on either channel, first or repeated. Returns the number of the
-    /// transmission; numbers rise in the order in which transmissions leave the client.
+    /// Checks one transmission of a command, on either channel, first or repeated. `held` are the modes that the thermostat
+    /// has held, required for a mode beside a fan speed. Returns the number of the transmission; numbers rise in the order in
+    /// which transmissions leave the client.
     pub(crate) fn transmit(
         &mut self,
         now: Duration,
         device: DeviceId,
         carrier: Carrier,
         settings: &Settings,
+        held: &[ModeHeld],
     ) -> Result<u64, Violation> {
         let all = self.devices.entry(device).or_default();
-        let has_fan = settings.iter().any(|(setting, _)| *setting == Setting::Fan);
-        let mut carried: Vec<CommandId> = Vec::new();
+        let with_fan = carrier.requires_mode(settings);
+        let mut carried: Vec<(CommandId, Setting)> = Vec::new();
+        let mut same_mode = None;
         for (setting, value) in settings {
             // Newest first: only the newest command that asks for a setting may carry it.
             let mut candidates =
                 all.iter().rev().filter(|one| !one.is_void() && one.asks(*setting).is_some()).peekable();
-            let Some(newest) = candidates.peek() else {
-                // The structured service requires the present mode beside a fan speed, so a mode may be sent that nobody requested.
-                if *setting == Setting::Mode && has_fan && matches!(carrier, Carrier::Request(_)) {
-                    continue;
+            if *setting == Setting::Mode && with_fan {
+                let is_known = check_mode_with_fan(all, device, value, held);
+                match candidates.peek() {
+                    Some(newest)
+                        if newest.decided.is_none()
+                            && newest.sent(*setting).is_none()
+                            && newest.accepts(*setting, value) =>
+                    {
+                        // If the fan speed has this mode anyway, the command for it may still wait.
+                        if is_known.is_ok() {
+                            same_mode = Some(newest.id);
+                        } else {
+                            carried.push((newest.id, *setting));
+                        }
+                    }
+                    // A command that was sent before is not sent again by this request.
+                    _ => is_known?,
                 }
+                continue;
+            }
+            let Some(newest) = candidates.peek() else {
                 return Err(unrequested(all, device, *setting, value));
             };
             if newest.decided.is_none() && newest.accepts(*setting, value) {
-                carried.push(newest.id);
+                carried.push((newest.id, *setting));
                 continue;
             }
             let newest = newest.id;
@@ -304,7 +353,7 @@ impl Ledger {
             }
             self.unanswered.insert(id, Unanswered { device: Some(device), path: None });
         }
-        for issued in all.iter_mut().filter(|issued| carried.contains(&issued.id)) {
+        for issued in all.iter_mut().filter(|issued| carried.iter().any(|(id, _)| *id == issued.id)) {
             let command = issued.id.to_string();
             let late = now.saturating_sub(issued.at + issued.deadline);
             if late > Duration::ZERO && !issued.clock_set_back {
@@ -333,6 +382,13 @@ impl Ledger {
                 }
             }
             issued.transmissions.push(self.transmissions);
+        }
+        carried.extend(same_mode.map(|id| (id, Setting::Mode)));
+        for (id, setting) in carried {
+            let Some(issued) = all.iter_mut().find(|issued| issued.id == id) else { continue };
+            if let Some(wanted) = issued.settings.iter_mut().find(|wanted| wanted.setting == setting) {
+                wanted.sent.get_or_insert(now);
+            }
             if issued.sent.is_none() {
                 issued.sent = Some(now);
                 self.waiting -= 1;
@@ -476,6 +532,38 @@ fn unrequested(all: &[Issued], device: DeviceId, setting: Setting, value: &WireV
         Some(decided) => Violation::AfterVerdict { command: decided.id.to_string(), setting },
         None => Violation::Unrequested { device, setting, value: format!("{value:?}") },
     }
+}
+
+/// Checks the mode that a request contains because it contains a fan speed. If a command for the mode was sent, and not
+/// refused, the mode is that of the newest one unless this one ended without a confirmation, or one that the thermostat has
+/// held since. Any other could undo that command: switch on a device that it has switched off.
+fn check_mode_with_fan(
+    all: &[Issued],
+    device: DeviceId,
+    value: &WireValue,
+    held: &[ModeHeld],
+) -> Result<(), Violation> {
+    let mut held = held.iter().filter(|held| WireValue::Number(held.mode) == *value);
+    let may_be_done = |one: &&Issued| one.decided != Some(Decided::Refused);
+    let newest = all.iter().rev().filter(may_be_done).find_map(|one| Some((one, one.sent(Setting::Mode)?)));
+    let Some((newest, sent)) = newest else {
+        return match held.next() {
+            Some(_) => Ok(()),
+            None => Err(unrequested(all, device, Setting::Mode, value)),
+        };
+    };
+    let is_its_own = newest.decided != Some(Decided::Otherwise) && newest.accepts(Setting::Mode, value);
+    // The mode from before is held until the command arrives. One that is held for longer is that of a thermostat which has not
+    // carried the command out, and which may say so while there is no verdict; but until then the command counts.
+    let was_held = held.any(|held| {
+        held.from > sent
+            || newest.decided.is_some() && held.until.is_none_or(|until| until > sent + IN_TRANSIT)
+    });
+    if is_its_own || was_held {
+        return Ok(());
+    }
+    let (command, mode) = (newest.id.to_string(), format!("{value:?}"));
+    Err(Violation::OldModeWithFan { device, command, mode })
 }
 
 #[cfg(test)]

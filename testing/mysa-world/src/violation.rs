@@ -133,6 +133,16 @@ pub enum Violation {
         /// Its value on the wire.
         value: String,
     },
+    /// I3: beside a fan speed, a request contains a mode that the thermostat is not known to be in since the newest command for
+    /// the mode, and so may undo that command.
+    OldModeWithFan {
+        /// The thermostat.
+        device: DeviceId,
+        /// The newest command for the mode.
+        command: String,
+        /// The mode in the request.
+        mode: String,
+    },
     /// I4: a command gets a second verdict.
     SecondVerdict(String),
     /// I4: a command gets no verdict within its deadline.

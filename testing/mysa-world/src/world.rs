@@ -9,7 +9,7 @@ use mysa_sim::{Cloud, CloudSpec};
 use sha2::{Digest as _, Sha256};
 
 use crate::Rng;
-use crate::check::{HttpKind, Settled, own_mode};
+use crate::check::{HttpKind, Settled, own_mode, truth_of};
 use crate::coverage::{Coverage, TroubleKind};
 use crate::ledger::Ledger;
 use crate::net::{Net, NetSpec, Packet, ToCloud, Trouble};
@@ -42,6 +42,8 @@ pub struct World {
     pub(crate) pace: Pace,
     /// Time of the last change of each thermostat by another client or a person.
     pub(crate) foreign_at: BTreeMap<DeviceId, Duration>,
+    /// Mode of each thermostat at the start, by its MQTT number.
+    pub(crate) first_modes: BTreeMap<DeviceId, i64>,
     /// Number of the newest transmission that has reached the cloud for each thermostat.
     pub(crate) arrivals: BTreeMap<DeviceId, u64>,
     /// HTTP requests whose answer has not reached the client.
@@ -180,6 +182,10 @@ impl World {
             rng.next(),
             mysa_sim::Now { mono: Duration::ZERO, wall: start_time },
         );
+        let first_modes = cloud
+            .device_ids()
+            .filter_map(|device| Some((device, truth_of(&cloud.held(device)?).mode)))
+            .collect();
         Self {
             session,
             cloud,
@@ -195,6 +201,7 @@ impl World {
             overtaken: BTreeSet::new(),
             pace: Pace::default(),
             foreign_at: BTreeMap::new(),
+            first_modes,
             arrivals: BTreeMap::new(),
             http: BTreeMap::new(),
             requests_at: VecDeque::new(),

@@ -1,8 +1,8 @@
-use mysa_proto::{Celsius, Mode};
+use mysa_proto::{Celsius, FanSpeed, Mode};
 use mysa_session::{DeliveryStage, Evidence, Expired};
 
 use super::*;
-use crate::writes::asked;
+use crate::writes::{asked, mode_number};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -74,7 +74,7 @@ fn ledger(names: &Names, changes: &[Change]) -> Ledger {
 }
 
 fn send(ledger: &mut Ledger, at: u64, carrier: Carrier, change: &Change) -> Result<u64, Violation> {
-    ledger.transmit(secs(at), device(), carrier, &wire(change))
+    ledger.transmit(secs(at), device(), carrier, &wire(change), &[])
 }
 
 fn confirmed() -> Verdict {
@@ -244,4 +244,75 @@ fn a_confirmed_command_was_held_as_a_whole_at_one_moment_since_its_sending() {
     two.sample(device(), &truth(18, 3));
     let (_, issued) = two.decide(secs(0), names.commands[0], &confirmed()).unwrap();
     assert!(Ledger::was_true(issued));
+}
+
+/// Off is sent after one second, and a request with a fan speed and another mode after ten.
+#[test]
+fn an_old_mode_beside_a_fan_speed_is_detected() {
+    let names = names();
+    let fan = Change { fan: Some(FanSpeed::from_code(3)), ..Change::default() };
+    let with = |mode| Change { mode: Some(mode), ..fan };
+    // Modes and the seconds at which they began.
+    let held = |modes: &[(Mode, u64)]| -> Vec<ModeHeld> {
+        let ends = modes.iter().skip(1).map(|(_, at)| Some(secs(*at))).chain([None]);
+        let held = |(&(mode, from), until)| ModeHeld { mode: mode_number(mode), from: secs(from), until };
+        modes.iter().zip(ends).map(held).collect()
+    };
+    let ignored = held(&[(Mode::Heat, 0)]);
+    let obeyed = held(&[(Mode::Heat, 0), (Mode::Off, 2)]);
+    let pressed = held(&[(Mode::Heat, 0), (Mode::Off, 2), (Mode::Cool, 4)]);
+    let open = Verdict::Unconfirmed {
+        reached: DeliveryStage::Service(mysa_proto::Channel::Structured),
+        seen: Change::default(),
+        after: secs(8),
+    };
+    let refused = Verdict::Refused(mysa_session::Refused::Service { status: 403, retry_after: None });
+    for (verdict, held, mode, is_old) in [
+        (None, &obeyed, Mode::Off, false),
+        (None, &obeyed, Mode::Heat, true),
+        (None, &ignored, Mode::Off, false),
+        (None, &ignored, Mode::Heat, true),
+        (None, &pressed, Mode::Cool, false),
+        (Some(confirmed()), &obeyed, Mode::Off, false),
+        (Some(confirmed()), &obeyed, Mode::Heat, true),
+        (Some(confirmed()), &pressed, Mode::Cool, false),
+        (Some(open.clone()), &obeyed, Mode::Off, false),
+        (Some(open.clone()), &obeyed, Mode::Heat, true),
+        (Some(open.clone()), &ignored, Mode::Off, true),
+        (Some(open), &ignored, Mode::Heat, false),
+        (Some(refused.clone()), &ignored, Mode::Heat, false),
+    ] {
+        let mut ledger = ledger(&names, &[Change::mode(Mode::Off), fan]);
+        send(&mut ledger, 1, request(&names, 0), &Change::mode(Mode::Off)).unwrap();
+        ledger.answered(names.requests[0], true);
+        if let Some(verdict) = &verdict {
+            ledger.decide(secs(9), names.commands[0], verdict).unwrap();
+        }
+        let found = ledger.transmit(secs(10), device(), request(&names, 1), &wire(&with(mode)), held);
+        let seen = matches!(found, Err(Violation::OldModeWithFan { .. }));
+        assert_eq!(seen, is_old, "{verdict:?} {held:?} {mode:?}: {found:?}");
+        assert!(seen || found.is_ok(), "{found:?}");
+    }
+    // Without a command, it is a mode that the thermostat has held; and messages need none.
+    for (carrier, mode) in [(request(&names, 0), Mode::Cool), (Carrier::Message(1), Mode::Heat)] {
+        let mut ledger = ledger(&names, &[fan]);
+        let found = ledger.transmit(secs(1), device(), carrier, &wire(&with(mode)), &ignored);
+        assert!(matches!(found, Err(Violation::Unrequested { .. })), "{carrier:?}: {found:?}");
+    }
+    let mut without = ledger(&names, &[Change::mode(Mode::Off), fan]);
+    send(&mut without, 1, request(&names, 0), &Change::mode(Mode::Off)).unwrap();
+    without.answered(names.requests[0], false);
+    without.decide(secs(2), names.commands[0], &refused).unwrap();
+    let found = without.transmit(secs(3), device(), request(&names, 1), &wire(&with(Mode::Off)), &ignored);
+    assert!(matches!(found, Err(Violation::Unrequested { .. })), "{found:?}");
+    // A command for the mode that waits is sent by the request, unless the device is in this mode anyway.
+    let cools = held(&[(Mode::Cool, 0)]);
+    for (held, counts) in [(&ignored, true), (&cools, false)] {
+        let mut both = ledger(&names, &[Change::mode(Mode::Cool), fan]);
+        both.transmit(secs(2), device(), request(&names, 0), &wire(&with(Mode::Cool)), held).unwrap();
+        both.answered(names.requests[0], true);
+        let found = send(&mut both, 3, request(&names, 1), &Change::mode(Mode::Cool));
+        let again = matches!(found, Err(Violation::RepeatedAfterOpenEnd { .. }));
+        assert_eq!(again, counts, "{held:?}: {found:?}");
+    }
 }
