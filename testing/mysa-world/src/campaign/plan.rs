@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use mysa_proto::{Celsius, Change, DeviceId, Mode};
+use mysa_proto::{Celsius, Change, DeviceId, FanSpeed, Mode, Swing};
 use mysa_session::{CommandChannel, CommandId, ConfirmBy, Level, Settings, Start};
-use mysa_sim::{AccountSpec, CloudSpec, DeviceSpec, Endpoint, Fault, HomeSpec, Incident, Window};
+use mysa_sim::{AcRemote, AccountSpec, CloudSpec, DeviceSpec, Endpoint, Fault, HomeSpec, Incident, Window};
 
 use crate::Rng;
 use crate::coverage::TroubleKind;
@@ -21,6 +21,7 @@ pub(crate) struct Plan {
     pub(crate) of_known_model: BTreeSet<DeviceId>,
     /// Thermostats that the structured service does not reach.
     pub(crate) mqtt_only: BTreeSet<DeviceId>,
+    air_conditioners: Vec<DeviceId>,
     pub(crate) ahead_ms: i64,
     pub(crate) length: Duration,
     pub(crate) mix: Vec<TroubleKind>,
@@ -98,6 +99,11 @@ impl Plan {
             let mut spec = DeviceSpec::new(id, model, &format!("Room {number}"));
             spec.setpoint = 16.0 + rng.below(12) as f64 / 2.0;
             spec.room.temperature = spec.setpoint;
+            // Every third home has an air conditioner for certain.
+            if number == 0 && count.is_multiple_of(3) {
+                spec.model = "AC-V1-0".into();
+            }
+            spec.remote = if number % 2 == 0 { AcRemote::Numbered } else { AcRemote::Named };
             specs.push(spec);
         }
         let devices: Vec<DeviceId> = specs.iter().map(|spec| spec.id).collect();
@@ -106,6 +112,7 @@ impl Plan {
         };
         let of_known_model = of(|model| model != "BB-V9-X");
         let mqtt_only = of(|model| model == "BB-V1-1");
+        let air_conditioners = of(|model| model == "AC-V1-0").into_iter().collect();
         let mut account = AccountSpec::new(EMAIL, PASSWORD);
         let mut home = HomeSpec::new("Home");
         home.devices = specs;
@@ -148,6 +155,7 @@ impl Plan {
             devices,
             of_known_model,
             mqtt_only,
+            air_conditioners,
             ahead_ms: if rng.one_in(4) { (rng.below(80) as i64 - 40) * 60_000 } else { 0 },
             length,
             mix,
@@ -166,6 +174,12 @@ impl Plan {
             let at = plan.moment(rng);
             plan.add_commands(rng, at);
         }
+        if !plan.air_conditioners.is_empty() {
+            for _ in 0..rng.between(hours, hours * 3) {
+                let at = plan.moment(rng);
+                plan.add_fan_commands(rng, at);
+            }
+        }
         for kind in plan.mix.clone() {
             for _ in 0..rng.between(1, 3) {
                 plan.add_trouble(rng, kind);
@@ -177,6 +191,7 @@ impl Plan {
                 if rng.one_in(2) {
                     let at = edge.min(plan.length) + Duration::from_millis(rng.below(25_000));
                     plan.add_commands(rng, at.saturating_sub(Duration::from_secs(5)));
+                    plan.add_fan_commands(rng, at.saturating_sub(Duration::from_secs(5)));
                 }
             }
         }
@@ -239,11 +254,31 @@ impl Plan {
         }
     }
 
+    /// Adds commands for the fan or the swing of an air conditioner, if there is one: alone, or after a command for its mode.
+    fn add_fan_commands(&mut self, rng: &mut Rng, at: Duration) {
+        let Some(device) = rng.pick(&self.air_conditioners).copied() else { return };
+        let mut at = at;
+        if !rng.one_in(4) {
+            self.add_change(rng, at, device, mode_of_air_conditioner);
+            // The mode is unsent, under way, or has just got its verdict, which takes up to half a minute.
+            let most = *rng.pick(&[1_000, 5_000, 40_000, 150_000]).unwrap_or(&1_000);
+            at += Duration::from_millis(rng.below(most));
+        }
+        for _ in 0..rng.between(1, 2) {
+            self.add_change(rng, at, device, fan_or_swing);
+            at += Duration::from_millis(rng.below(40_000));
+        }
+    }
+
     fn add_command(&mut self, rng: &mut Rng, at: Duration, device: DeviceId) {
+        self.add_change(rng, at, device, change);
+    }
+
+    fn add_change(&mut self, rng: &mut Rng, at: Duration, device: DeviceId, draw: fn(&mut Rng) -> Change) {
         let deadline = rng.one_in(4).then(|| Duration::from_millis(rng.between(500, 15_000)));
         let cancel = rng.one_in(8).then(|| Duration::from_millis(rng.below(10_000)));
         self.commanded.push((at, device));
-        let change = change(rng);
+        let change = draw(rng);
         self.act(at, Action::Command { device, change, deadline, cancel });
     }
 }
@@ -261,6 +296,25 @@ pub(crate) fn change(rng: &mut Rng) -> Change {
         6 => Change { lock: Some(rng.one_in(2)), ..Change::default() },
         7 => Change { lock: Some(rng.one_in(2)), ..Change::setpoint(setpoint) },
         _ => Change::setpoint(setpoint),
+    }
+}
+
+fn mode_of_air_conditioner(rng: &mut Rng) -> Change {
+    let modes =
+        [Mode::Off, Mode::Off, Mode::Heat, Mode::Cool, Mode::Cool, Mode::Dry, Mode::FanOnly, Mode::Auto];
+    Change { mode: rng.pick(&modes).copied(), ..Change::default() }
+}
+
+fn fan_or_swing(rng: &mut Rng) -> Change {
+    // Each remote control has some of these speeds, and refuses the others.
+    let fan = rng.pick(&[1, 1, 2, 3, 4, 5, 6, 7]).copied().map(FanSpeed::from_code);
+    let swing = rng.pick(&[3, 4, 5, 6, 7, 8]).copied().map(Swing::from_code);
+    match rng.below(6) {
+        0 => Change { swing_vertical: swing, ..Change::default() },
+        1 => Change { fan, swing_vertical: swing, ..Change::default() },
+        2 => Change { fan, ..Change::setpoint(setpoint(rng)) },
+        3 => Change { fan, ..mode_of_air_conditioner(rng) },
+        _ => Change { fan, ..Change::default() },
     }
 }
 
