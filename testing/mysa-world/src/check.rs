@@ -239,6 +239,8 @@ impl World {
             Event::Verdict { id, device, verdict } => {
                 self.digest.update(format!("{id}{verdict:?}"));
                 self.note(format_args!("verdict on {id} for {device}: {verdict}"));
+                // A button may have been pressed since the last step.
+                self.sample(*device);
                 self.check_verdict(*id, verdict)?;
                 self.verdicts.push((self.now, *id, verdict.clone()));
             }
