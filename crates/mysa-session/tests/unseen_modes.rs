@@ -259,3 +259,16 @@ fn commands_by_mqtt_are_checked_by_the_observed_mode_after_an_unconfirmed_one() 
         assert_eq!(after.is_ok(), is_offered, "{after:?}");
     }
 }
+
+/// The state may show the mode from before both, which is that of the second by chance.
+#[test]
+fn a_mode_is_unknown_after_two_commands_for_different_modes() {
+    let mut harness = home(CommandChannel::Structured, "AC-V1-0");
+    status(&mut harness, 3, 0);
+    harness.run(secs(1));
+    ask(&mut harness, Change::mode(Mode::Off));
+    harness.run(secs(5));
+    assert!(matches!(set(&mut harness, Change::mode(Mode::Heat)), Verdict::Unconfirmed { .. }));
+    assert_eq!(harness.log.updates.len(), 2);
+    assert_unknown(&mut harness);
+}

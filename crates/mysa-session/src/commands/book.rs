@@ -37,7 +37,8 @@ pub(crate) struct CommandBook {
 #[derive(Clone, Copy, Debug)]
 struct UnseenMode {
     device: DeviceId,
-    mode: Mode,
+    /// `None` if several commands may have set different modes.
+    mode: Option<Mode>,
     /// Time of the verdict, or of the newer command that took the mode over.
     ended: Duration,
 }
@@ -196,7 +197,7 @@ impl CommandBook {
         });
         now < unseen.ended.saturating_add(MODE_UNSEEN_FOR)
             && reported.mode.is_none()
-            && device.limits().mode != Some(unseen.mode)
+            && (unseen.mode.is_none() || device.limits().mode != unseen.mode)
     }
 
     /// Returns the limits for a change by the structured service. `mode` is requested and not yet part of the state.
@@ -702,10 +703,14 @@ impl CommandBook {
 
 /// Notes the mode of a sent command that ends without a confirmation.
 fn note_unseen_mode(modes: &mut Vec<UnseenMode>, command: &OpenCommand, ended: Duration) {
-    if let Some(mode) = command.change.mode {
-        let is_recent = |unseen: &UnseenMode| unseen.ended.saturating_add(MODE_UNSEEN_FOR) > ended;
-        modes.retain(|unseen| unseen.device != command.device && is_recent(unseen));
-        modes.push(UnseenMode { device: command.device, mode, ended });
+    let Some(mode) = command.change.mode else { return };
+    modes.retain(|unseen| unseen.ended.saturating_add(MODE_UNSEEN_FOR) > ended);
+    match modes.iter_mut().find(|unseen| unseen.device == command.device) {
+        Some(unseen) => {
+            unseen.mode = unseen.mode.filter(|earlier| *earlier == mode);
+            unseen.ended = ended;
+        }
+        None => modes.push(UnseenMode { device: command.device, mode: Some(mode), ended }),
     }
 }
 
