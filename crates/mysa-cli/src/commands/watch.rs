@@ -59,11 +59,14 @@ pub(crate) async fn run(
         log: StatusLog::new(cloud.elapsed(), service.level, service.reason),
         left: args.count,
     };
-    if terminal.can_redraw() && watching.template.is_none() {
+    let full_screen = terminal.can_redraw() && watching.template.is_none();
+    // Before the screen opens: until then, Ctrl-Z stops the process without a handler.
+    let signals = TerminalSignals::new(full_screen);
+    if full_screen {
         watching.screen = Some(Screen::open(terminal)?);
     }
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
-    let ended = watching.run(deadline).await;
+    let ended = watching.run(deadline, signals).await;
     // What follows is for the normal screen.
     watching.screen = None;
     let has_reported = watching
@@ -158,7 +161,7 @@ struct Watching<'a> {
 }
 
 impl Watching<'_> {
-    async fn run(&mut self, deadline: Option<Instant>) -> Result<End> {
+    async fn run(&mut self, deadline: Option<Instant>, mut signals: TerminalSignals) -> Result<End> {
         // Before the first output, so that no change in between is missed.
         let mut events = self.cloud.client.events();
         if self.screen.is_some() {
@@ -176,7 +179,6 @@ impl Watching<'_> {
         // The ages in the table grow without events; lines are printed only for events.
         let mut tick = interval(Duration::from_millis(500));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut signals = TerminalSignals::new(self.screen.is_some());
         loop {
             let still = self
                 .log
