@@ -25,7 +25,7 @@ pub(crate) struct CommandBook {
     transmissions: Vec<Transmission>,
     /// Time of the last write to each thermostat, kept as long as it may delay another write.
     writes: Vec<(DeviceId, Duration)>,
-    /// Last such mode of each thermostat.
+    /// Modes that commands without a confirmation may have set, at most one for each thermostat.
     unseen_modes: Vec<UnseenMode>,
     last_command: u64,
     last_serial: u64,
@@ -76,10 +76,10 @@ pub(crate) enum StructuredAnswer {
 
 /// Time for which a write is remembered: longer than any minimum distance between writes.
 const WRITES_KEPT: Duration = Duration::from_secs(3_600);
-/// Time after the end of a command by which its mode has taken effect or never will. A request may be carried out late, and a report
-/// may be from before.
+/// Time after the end of a command by which its mode has taken effect or never will. A request may be carried out late, and a
+/// report may have been made before that.
 const MODE_SETTLES: Duration = Duration::from_secs(30);
-/// Time after which the state counts again, even if only the cloud shows it.
+/// Time after the end of a command after which the mode in the state counts again, even if only the cloud shows it.
 const MODE_UNSEEN_FOR: Duration = Duration::from_secs(60 * 60);
 
 /// Pauses between readings of the structured service's reported state after a command. A thermostat reacts
@@ -184,8 +184,8 @@ impl CommandBook {
         self.commands.iter().filter(sent).filter_map(|command| command.change.mode).next_back()
     }
 
-    /// Returns `true` if the mode of a thermostat is not what its state shows, as far as is known: a command that is not confirmed
-    /// may have set another, and the thermostat has reported none since.
+    /// Returns `true` if a thermostat may have another mode than its state shows: a command that is not confirmed may have set it,
+    /// and the thermostat has reported none since.
     fn is_mode_unseen(&self, device: &Device, now: Duration) -> bool {
         let state = device.state();
         let Some(unseen) = self.unseen_modes.iter().find(|unseen| unseen.device == device.id()) else {
