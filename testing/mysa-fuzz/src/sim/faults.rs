@@ -28,6 +28,8 @@ impl Harness {
         let now = at(self.mono);
         self.cloud.handle_timeout(now);
         self.drain();
+        // Incidents that were planned for this time are not those of this fault.
+        self.asked_for();
         let started = self.cloud.start_named_fault(now, fault.name(), device, delay, lasts);
         // A rule, a fault or an incident changes what the cloud answers, for good if it is a rule or has voided tokens.
         self.is_disturbed |= started.is_ok();
