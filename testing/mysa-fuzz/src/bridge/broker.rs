@@ -61,6 +61,9 @@ impl Harness {
         let is_open = self.streams.contains_key(&link);
         if is_latest && is_connected && is_open && !self.is_raw && self.birth.is_none() {
             self.orphans.acknowledge();
+        } else if !is_latest && !bytes.is_empty() {
+            // Those of the latest connection are lost on an earlier one.
+            self.orphans.expect_again();
         }
     }
 

@@ -467,7 +467,7 @@ impl Harness {
                     self.handshake.connack = true;
                     // The broker owes nothing to an earlier connection.
                     self.answers.clear();
-                    self.orphans.reconnect();
+                    self.orphans.expect_again();
                     continue;
                 }
                 Inbound::Subscribe(subscribe) => {

@@ -71,8 +71,8 @@ impl Orphans {
         self.sent.insert(topic.to_owned());
     }
 
-    /// A new connection, which sends again what the one before has no acknowledgement of.
-    pub(super) fn reconnect(&mut self) {
+    /// What was sent has no acknowledgement, and is sent again on a new connection.
+    pub(super) fn expect_again(&mut self) {
         self.sent.clear();
     }
 
