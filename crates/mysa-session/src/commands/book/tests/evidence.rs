@@ -345,37 +345,22 @@ fn a_newer_status_does_not_confirm_fields_that_it_lacks() {
 
 #[test]
 fn a_refusal_by_the_service_after_one_by_the_thermostat_decides() {
-    let mut harness = Harness::new();
-    let id = harness.add(setpoint(22), at(0), 30);
-    let publish = harness.send(Channel::Mqtt, at(0));
-    harness.book.publish_failed(publish);
-    let request = harness.send(Channel::Structured, at(2));
-    let ack = Acknowledgement { serial: publish, success: Some(false), at: None, confirms: true };
-    harness.book.acknowledged(lite(), ack, &Change::default(), at(3).mono, &mut harness.decisions);
-    assert_eq!(harness.verdict(id), None);
-    let refused = StructuredAnswer::Refused { status: 403, retry_after: None };
-    harness.book.structured_answered(request, refused, at(4).mono, &mut harness.decisions);
-    harness.expire(at(31));
-    assert!(matches!(harness.verdict(id), Some(Verdict::Refused(_))), "{:?}", harness.verdict(id));
-}
-
-#[test]
-fn a_refused_token_after_a_refusal_by_the_thermostat_is_a_refusal() {
-    let mut harness = Harness::new();
-    let id = harness.add(setpoint(22), at(0), 30);
-    let publish = harness.send(Channel::Mqtt, at(0));
-    harness.book.publish_failed(publish);
-    let request = harness.send(Channel::Structured, at(2));
-    let ack = Acknowledgement { serial: publish, success: Some(false), at: None, confirms: true };
-    harness.book.acknowledged(lite(), ack, &Change::default(), at(3).mono, &mut harness.decisions);
-    harness.book.structured_answered(
-        request,
-        StructuredAnswer::TokenRefused,
-        at(4).mono,
-        &mut harness.decisions,
-    );
-    harness.expire(at(31));
-    assert!(matches!(harness.verdict(id), Some(Verdict::Refused(_))), "{:?}", harness.verdict(id));
+    for answer in
+        [StructuredAnswer::Refused { status: 403, retry_after: None }, StructuredAnswer::TokenRefused]
+    {
+        let mut harness = Harness::new();
+        let id = harness.add(setpoint(22), at(0), 30);
+        let publish = harness.send(Channel::Mqtt, at(0));
+        harness.book.publish_failed(publish);
+        let request = harness.send(Channel::Structured, at(2));
+        let ack = Acknowledgement { serial: publish, success: Some(false), at: None, confirms: true };
+        harness.book.acknowledged(lite(), ack, &Change::default(), at(3).mono, &mut harness.decisions);
+        assert_eq!(harness.verdict(id), None);
+        harness.book.structured_answered(request, answer, at(4).mono, &mut harness.decisions);
+        // A token that was refused is not tried again in time.
+        harness.expire(at(31));
+        assert!(matches!(harness.verdict(id), Some(Verdict::Refused(_))), "{:?}", harness.verdict(id));
+    }
 }
 
 #[test]
