@@ -71,7 +71,7 @@ impl Orphans {
         self.sent.insert(topic.to_owned());
     }
 
-    /// What was sent has no acknowledgement, and is sent again on a new connection.
+    /// Messages that were sent have no acknowledgement, and are sent again on a new connection.
     pub(super) fn expect_again(&mut self) {
         self.sent.clear();
     }
