@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use harness::*;
 use mysa_cognito::Tokens;
-use mysa_mqtt_codec::PINGREQ;
+use mysa_mqtt_codec::{DISCONNECT, Filter, Outbound, PINGREQ, QoS};
 use mysa_proto::{Celsius, DeviceId};
 use mysa_sim::{
     Closing, CloudSpec, DeviceFault, Endpoint, Fault, HttpAnswer, HttpFault, HttpReply, HttpRequest,
@@ -397,6 +397,19 @@ fn a_retained_status_follows_a_subscription() {
         assert_eq!(status["body"]["stpt"], 20, "the thermostat is set to 19");
         assert!(harness.bytes.contains(&0x31), "a PUBLISH with the RETAIN flag");
     }
+}
+
+#[test]
+fn no_retained_status_follows_a_disconnect() {
+    let mut harness = with(Fault::Retained(None));
+    let mut bytes = Vec::new();
+    let filters = [(Filter::new("/v1/dev/a0b1c2d3e4f6/out").unwrap(), QoS::AtLeastOnce)];
+    Outbound::Subscribe { id: harness.id(), filters: &filters }.encode(&mut bytes).unwrap();
+    bytes.extend_from_slice(&DISCONNECT);
+    harness.send(1, &bytes);
+    assert_eq!(harness.subacks.len(), 1);
+    assert!(harness.inbox.is_empty(), "{:?}", harness.inbox);
+    assert_eq!(harness.closed.len(), 1);
 }
 
 /// Records of the commands to a thermostat: origin, id, setpoint, mode and revision afterwards.

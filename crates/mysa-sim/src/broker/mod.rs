@@ -209,8 +209,11 @@ impl Broker {
         core::mem::take(&mut self.retained)
     }
 
-    /// Sends a message with the RETAIN flag to one connection.
+    /// Sends a message with the RETAIN flag to one connection, if it is still open: the same bytes may have ended it.
     pub(crate) fn send_retained(&mut self, cx: &mut Context<'_>, conn: u64, topic: &str, payload: &[u8]) {
+        if !self.connections.contains_key(&conn) {
+            return;
+        }
         let Ok(topic) = Topic::new(topic) else { return };
         let publish = Publish { retain: true, ..Publish::new(topic, payload, Delivery::AtMostOnce) };
         let mut bytes = Vec::new();

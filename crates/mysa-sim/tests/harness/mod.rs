@@ -115,7 +115,9 @@ impl Harness {
                 }
                 Output::Send { conn, bytes } => {
                     self.bytes.extend_from_slice(&bytes);
-                    let Some(mut stream) = self.streams.remove(&conn) else { continue };
+                    let Some(mut stream) = self.streams.remove(&conn) else {
+                        panic!("sent on {conn}, which is gone")
+                    };
                     let mut input = &bytes[..];
                     let mut answers = Vec::new();
                     while let Some(packet) = stream.next(&mut input).unwrap() {
