@@ -53,6 +53,8 @@ impl Harness {
     /// Passes on the acknowledgements of what was sent.
     pub(super) fn answer(&mut self, link: LinkId) {
         let bytes = core::mem::take(&mut self.answers);
+        // What the bridge sends on these answers waits for the next ones.
+        let sent = self.orphans.sent();
         let is_latest = self.links.last() == Some(&link);
         // Before its CONNECT, they are the answers to what an earlier connection sent, and acknowledge nothing.
         let is_connected = self.streams.get(&link).is_some_and(|(_, is_connected)| *is_connected);
@@ -60,7 +62,7 @@ impl Harness {
         self.drain();
         let is_open = self.streams.contains_key(&link);
         if is_latest && is_connected && is_open && !self.is_raw && self.birth.is_none() {
-            self.orphans.acknowledge();
+            self.orphans.acknowledge(&sent);
         } else if !is_latest && !bytes.is_empty() {
             // Those of the latest connection are lost on an earlier one.
             self.orphans.expect_again();

@@ -76,9 +76,15 @@ impl Orphans {
         self.sent.clear();
     }
 
-    /// The broker has acknowledged everything.
-    pub(super) fn acknowledge(&mut self) {
-        self.empty.append(&mut self.sent);
+    /// Returns the topics of `sent`.
+    pub(super) fn sent(&self) -> BTreeSet<String> {
+        self.sent.clone()
+    }
+
+    /// The broker has acknowledged the empty messages on these topics.
+    pub(super) fn acknowledge(&mut self, topics: &BTreeSet<String>) {
+        self.empty.extend(topics.intersection(&self.sent).cloned());
+        self.sent.retain(|topic| !topics.contains(topic));
     }
 
     fn forget_empty(&mut self, id: DeviceId) {
