@@ -11,6 +11,8 @@ pub(super) struct Client {
     filters: BTreeSet<String>,
     /// Messages that it has not acknowledged.
     owed: Vec<PacketId>,
+    /// Ids of the messages with QoS 1 that it has got.
+    ids: BTreeSet<PacketId>,
     /// Number of messages that it has got.
     pub(super) received: usize,
     /// `true` once it has sent arbitrary bytes, which may hold anything.
@@ -21,12 +23,19 @@ impl Client {
     /// Takes a packet of the broker.
     pub(super) fn receive(&mut self, packet: &Inbound<'_>) {
         let Inbound::Publish(publish) = packet else { return };
+        // [MQTT-3.10.4-3] The broker completes a delivery that began before the end of the subscription.
+        let is_repeated = publish.dup && publish.delivery.id().is_some_and(|id| self.ids.contains(&id));
         let is_wanted =
             |filter: &String| Filter::new(filter).is_ok_and(|filter| filter.matches(publish.topic));
-        assert!(self.is_raw || self.filters.iter().any(is_wanted), "nobody asked for {}", publish.topic);
+        assert!(
+            self.is_raw || is_repeated || self.filters.iter().any(is_wanted),
+            "nobody asked for {}",
+            publish.topic
+        );
         self.received += 1;
         if let Delivery::AtLeastOnce(id) = publish.delivery {
             self.owed.push(id);
+            self.ids.insert(id);
         }
     }
 }
