@@ -455,9 +455,16 @@ impl Harness {
             packets += 1;
             let is_first = !std::mem::replace(is_connected, true);
             assert_eq!(matches!(packet, Inbound::Connect(_)), is_first, "{packet:?}");
-            let (delivery, topic, payload) = match packet {
-                Inbound::Publish(Publish { delivery, retain: true, topic, payload, .. }) => {
-                    (delivery, topic, payload)
+            let (topic, payload) = match packet {
+                Inbound::Publish(Publish { delivery, retain, topic, payload, .. }) => {
+                    if let Delivery::AtLeastOnce(id) = delivery {
+                        let [high, low] = id.get().to_be_bytes();
+                        self.answers.extend([0x40, 2, high, low]);
+                    }
+                    if !retain {
+                        continue;
+                    }
+                    (topic, payload)
                 }
                 Inbound::PingReq => {
                     self.answers.extend([0xd0, 0]);
@@ -476,10 +483,6 @@ impl Harness {
                 }
                 _ => continue,
             };
-            if let Delivery::AtLeastOnce(id) = delivery {
-                let [high, low] = id.get().to_be_bytes();
-                self.answers.extend([0x40, 2, high, low]);
-            }
             let topic = topic.as_str();
             self.retained.insert(topic.into(), payload.into());
             if payload.is_empty() {
