@@ -468,7 +468,13 @@ impl World {
 }
 
 pub(crate) fn truth_of(held: &mysa_sim::HeldSettings) -> Truth {
-    Truth { setpoint: held.setpoint.as_hundredths().into(), mode: held.mode.wire().into(), lock: held.lock }
+    Truth {
+        setpoint: held.setpoint.as_hundredths().into(),
+        mode: held.mode.wire().into(),
+        lock: held.lock,
+        fan: held.fan,
+        swing: held.swing,
+    }
 }
 
 /// Converts a mode to the simulated cloud's own type.

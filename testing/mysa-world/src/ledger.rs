@@ -137,6 +137,9 @@ pub(crate) struct Truth {
     pub(crate) setpoint: i64,
     pub(crate) mode: i64,
     pub(crate) lock: bool,
+    /// Fan speed and vertical and horizontal swing, which only an air conditioner has.
+    pub(crate) fan: i64,
+    pub(crate) swing: (i64, i64),
 }
 
 impl Truth {
@@ -145,6 +148,9 @@ impl Truth {
             Setting::Setpoint => Some(WireValue::Number(self.setpoint)),
             Setting::Mode => Some(WireValue::Number(self.mode)),
             Setting::Lock => Some(WireValue::Number(self.lock.into())),
+            Setting::Fan => Some(WireValue::Number(self.fan)),
+            Setting::SwingVertical => Some(WireValue::Number(self.swing.0)),
+            Setting::SwingHorizontal => Some(WireValue::Number(self.swing.1)),
             _ => None,
         }
     }

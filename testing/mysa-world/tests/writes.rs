@@ -10,7 +10,7 @@ use common::{
     AC, ALL, Drive as _, FLOOR, HOUR, LITE, V1, V2, demo, device, live, live_with, resume, secs, set, status,
 };
 use mysa_proto::rest;
-use mysa_proto::{Change, Mode};
+use mysa_proto::{Change, FanSpeed, Mode, Swing};
 use mysa_session::{
     CommandChannel, CommandId, Event, Expired, Level, Refused, RequestError, Settings, Verdict,
 };
@@ -392,6 +392,33 @@ fn f58_an_old_state_is_no_evidence_despite_a_wrong_date_header() {
             let verdict = world.verdict_on(id);
             assert!(!verdict.is_confirmed(), "{shift}, {channel:?}: {verdict}");
         }
+    }
+}
+
+/// The thermostat and the cloud disagree, because the acknowledgement of another client's command was lost.
+#[test]
+fn f58_an_old_fan_speed_and_swing_confirm_nothing() {
+    for channel in CHANNELS {
+        let mut world = live(by(channel), 60);
+        let change = Change {
+            fan: Some(FanSpeed::from_code(5)),
+            swing_vertical: Some(Swing::from_code(4)),
+            ..Change::default()
+        };
+        let id = world.ask(AC, change);
+        world.go(secs(60));
+        assert!(world.verdict_on(id).is_confirmed(), "{channel:?}: {}", world.verdict_on(id));
+        world.fault(HOUR, Fault::Device(Some(device(AC)), DeviceFault::DropAcks));
+        let other = r#"{"msg":44,"id":7,"body":{"ver":1,"type":2,"cmd":[{"tm":-1,"fn":3,"ss":6}]}}"#;
+        world.happen(Incident::Publish(format!("/v1/dev/{AC}/in"), other.into()));
+        world.go(secs(60));
+        world.fault(HOUR, Fault::Device(Some(device(AC)), DeviceFault::IgnoreCommands));
+        let id = world.ask(AC, change);
+        world.go(secs(60));
+        let held = world.cloud.held(device(AC)).unwrap();
+        assert_eq!((held.fan, held.swing.0), (3, 6), "{channel:?}");
+        let verdict = world.verdict_on(id);
+        assert!(!verdict.is_confirmed(), "{channel:?}: {verdict}");
     }
 }
 

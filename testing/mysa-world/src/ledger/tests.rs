@@ -1,10 +1,11 @@
-use mysa_proto::{Celsius, FanSpeed, Mode};
+use mysa_proto::{Celsius, FanSpeed, Mode, Swing};
 use mysa_session::{DeliveryStage, Evidence, Expired};
 
 use super::*;
 use crate::writes::{asked, mode_number};
 
 const DEADLINE: Duration = Duration::from_secs(30);
+const TRUTH: Truth = Truth { setpoint: 2_000, mode: 3, lock: false, fan: 1, swing: (3, 3) };
 
 fn device() -> DeviceId {
     DeviceId::new("a0b1c2d3e4f6").unwrap()
@@ -219,12 +220,12 @@ fn a_request_is_repeated_only_if_it_was_not_carried_out_and_never_beside_another
 fn a_confirmed_command_was_held_as_a_whole_at_one_moment_since_its_sending() {
     let names = names();
     let both = Change { mode: Some(Mode::Heat), ..setpoint(22) };
-    let truth = |degrees: i64, mode: i64| Truth { setpoint: degrees * 100, mode, lock: false };
+    let truth = |degrees: i64, mode: i64| Truth { setpoint: degrees * 100, mode, ..TRUTH };
     for (before, after, expected) in [
         (vec![], vec![truth(22, 3)], true),
         (vec![truth(22, 3)], vec![truth(16, 3)], false),
         (vec![], vec![truth(22, 1), truth(16, 3)], false),
-        (vec![], vec![Truth { setpoint: 2_150, mode: 3, lock: false }], false),
+        (vec![], vec![Truth { setpoint: 2_150, mode: 3, ..TRUTH }], false),
         (vec![], vec![], false),
     ] {
         let mut ledger = ledger(&names, &[both]);
@@ -244,6 +245,33 @@ fn a_confirmed_command_was_held_as_a_whole_at_one_moment_since_its_sending() {
     two.sample(device(), &truth(18, 3));
     let (_, issued) = two.decide(secs(0), names.commands[0], &confirmed()).unwrap();
     assert!(Ledger::was_true(issued));
+}
+
+#[test]
+fn a_confirmed_fan_speed_and_swing_were_held_since_their_sending() {
+    let names = names();
+    let air = Change {
+        fan: Some(FanSpeed::from_code(5)),
+        swing_vertical: Some(Swing::from_code(4)),
+        swing_horizontal: Some(Swing::from_code(6)),
+        ..Change::default()
+    };
+    let asked_for = Truth { fan: 5, swing: (4, 6), ..TRUTH };
+    for (before, after, expected) in [
+        (TRUTH, asked_for, true),
+        (asked_for, asked_for, true),
+        (asked_for, TRUTH, false),
+        (TRUTH, Truth { fan: 1, ..asked_for }, false),
+        (TRUTH, Truth { swing: (3, 6), ..asked_for }, false),
+        (TRUTH, Truth { swing: (4, 3), ..asked_for }, false),
+    ] {
+        let mut ledger = ledger(&names, &[air]);
+        ledger.sample(device(), &before);
+        send(&mut ledger, 1, Carrier::Message(1), &air).unwrap();
+        ledger.sample(device(), &after);
+        let (_, issued) = ledger.decide(secs(2), names.commands[0], &confirmed()).unwrap();
+        assert_eq!(Ledger::was_true(issued), expected, "{before:?} {after:?}");
+    }
 }
 
 /// Off is sent after one second, and a request with a fan speed and another mode after ten.
