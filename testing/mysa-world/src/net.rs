@@ -124,6 +124,10 @@ pub(crate) struct ToCloud {
     pub(crate) leaves: Duration,
 }
 
+/// Maximum number of bytes that wait on one connection for a host that sleeps: a TCP window without scaling [RFC 9293, 3.1].
+/// A host that sleeps acknowledges nothing, so its peer cannot send more.
+const WINDOW: usize = 65_535;
+
 /// Packets in order of arrival.
 #[derive(Debug)]
 pub(crate) struct Net {
@@ -131,6 +135,8 @@ pub(crate) struct Net {
     in_transit: BTreeMap<(Duration, u64), Packet>,
     /// Packets for a host that sleeps.
     held: Vec<Packet>,
+    /// Bytes sent on each connection to a host that sleeps.
+    held_bytes: BTreeMap<ConnId, usize>,
     sent: u64,
     /// Last arrival in each direction of a connection; a stream keeps its order.
     last: BTreeMap<(ConnId, bool), Duration>,
@@ -139,7 +145,15 @@ pub(crate) struct Net {
 
 impl Net {
     pub(crate) fn new(spec: NetSpec, rng: Rng) -> Self {
-        Self { spec, in_transit: BTreeMap::new(), held: Vec::new(), sent: 0, last: BTreeMap::new(), rng }
+        Self {
+            spec,
+            in_transit: BTreeMap::new(),
+            held: Vec::new(),
+            held_bytes: BTreeMap::new(),
+            sent: 0,
+            last: BTreeMap::new(),
+            rng,
+        }
     }
 
     /// Trouble in force that loses packets.
@@ -247,13 +261,24 @@ impl Net {
         (entry.key().0 <= now).then(|| entry.remove())
     }
 
-    /// Keeps a packet until its host wakes.
-    pub(crate) fn hold(&mut self, packet: Packet) {
+    /// Keeps a packet until its host wakes. Bytes beyond the window of their connection are lost. Returns the connection
+    /// whose window these bytes are the first to exceed.
+    pub(crate) fn hold(&mut self, packet: Packet) -> Option<ConnId> {
+        if let Packet::ToClient(conn, bytes) = &packet {
+            let sent = self.held_bytes.entry(*conn).or_default();
+            let was_open = *sent <= WINDOW;
+            *sent += bytes.len();
+            if *sent > WINDOW {
+                return was_open.then_some(*conn);
+            }
+        }
         self.held.push(packet);
+        None
     }
 
     /// Delivers the packets that were kept for a host that has woken.
     pub(crate) fn release_held(&mut self, now: Duration) {
+        self.held_bytes.clear();
         for packet in std::mem::take(&mut self.held) {
             self.send_after(now, packet);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mysa_cognito::{Secret, StoredSession};
 use mysa_proto::{Change, DeviceId, Source, Topic, TopicKind, UnixTime};
 use mysa_session::{CommandId, ConnId, Environment, Event, HttpId, Now, Session, Settings, Start, Verdict};
-use mysa_sim::{Cloud, CloudSpec};
+use mysa_sim::{Closing, Cloud, CloudSpec};
 use sha2::{Digest as _, Sha256};
 
 use crate::Rng;
@@ -689,14 +689,23 @@ impl World {
         Ok(true)
     }
 
-    /// Delivers packets to the cloud alone while the host sleeps; packets for the host wait in its buffers.
+    /// Delivers packets to the cloud alone while the host sleeps; packets for the host wait. The cloud ends a connection on
+    /// which it can send nothing more, as a server does whose writes time out.
     fn deliver_to_cloud_only(&mut self) -> Result<(), Violation> {
         while let Some(packet) = self.net.arrived(self.now) {
             match packet {
                 Packet::Request(..) | Packet::Upgrade(_) | Packet::ToCloud(..) | Packet::ClientClosed(_) => {
                     self.deliver(packet)?;
                 }
-                other => self.net.hold(other),
+                other => {
+                    let Some(conn) = self.net.hold(other) else { continue };
+                    let Some(number) = self.conns.get(&conn).map(|link| link.number) else { continue };
+                    self.note(format_args!("the cloud can send nothing more on {conn} and ends it"));
+                    let now = self.cloud_now();
+                    self.cloud.handle_ws_closed(now, number);
+                    self.drain_cloud();
+                    self.net.hold(Packet::CloudClosed(conn, Closing::Cut));
+                }
             }
         }
         Ok(())

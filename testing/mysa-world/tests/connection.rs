@@ -237,6 +237,21 @@ fn f05_the_session_recovers_after_a_laptop_slept() {
     }
 }
 
+/// The broker, which reads nothing and so misses no ping, sends a hundred unacknowledged messages again every five seconds.
+#[test]
+fn f05_a_connection_that_a_sleeping_host_does_not_read_ends_when_its_window_is_full() {
+    let mut world = live(Settings::default(), 12);
+    for fault in [Fault::StopReading, Fault::RaiseQos, Fault::Duplicate] {
+        world.fault(HOUR, fault);
+    }
+    world.suspend(2 * HOUR);
+    world.go(HOUR - secs(1));
+    assert_eq!(world.cloud.clients().count(), 0);
+    world.go(HOUR + secs(121));
+    assert!(all_well(&world), "{}", world.session.service());
+    each_dial_is_signed_anew(&world);
+}
+
 /// The observer checks every packet against 8 filters and every connection against 50; this test checks that no topic
 /// is left out. A thermostat has two topics to listen to; the third, `/in`, is for commands.
 #[test]
