@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mysa_proto::{Change, DeviceId};
-use mysa_session::{CommandId, HttpId, Verdict};
+use mysa_session::{CommandId, HttpId, Refused, Verdict};
 
 use crate::violation::Violation;
 use crate::writes::{Asked, Setting, Settings, WireValue};
@@ -272,6 +272,14 @@ impl Ledger {
         let issued = issued.ok_or_else(|| Violation::ForeignVerdict(what()))?;
         if issued.decided.is_some() {
             return Err(Violation::SecondVerdict(what()));
+        }
+        let says_unsent = match verdict {
+            Verdict::Expired(_) | Verdict::Superseded { reached: None, .. } => true,
+            Verdict::Refused(refused) => !matches!(refused, Refused::Device | Refused::Service { .. }),
+            _ => false,
+        };
+        if says_unsent && !issued.transmissions.is_empty() {
+            return Err(Violation::FalselyUnsent(what()));
         }
         issued.decided = Some(match verdict {
             Verdict::Confirmed { .. } => Decided::Confirmed,

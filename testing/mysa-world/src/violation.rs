@@ -74,6 +74,8 @@ pub enum Violation {
     },
     /// A command is reported as refused by the structured service although a message had carried it.
     RefusedAfterMessage(String),
+    /// The verdict says that a command was never sent, although its bytes have left the client.
+    FalselyUnsent(String),
     /// I3: a REST write is repeated although the previous request may have been carried out.
     RepeatedAfterOpenEnd {
         /// The command, or the path of a write that is not a command.

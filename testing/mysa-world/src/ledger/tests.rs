@@ -156,6 +156,32 @@ fn a_transmission_after_the_verdict_is_detected() {
 }
 
 #[test]
+fn a_verdict_that_calls_a_sent_command_unsent_is_detected() {
+    let names = names();
+    let mqtt = DeliveryStage::Wire(mysa_proto::Channel::Mqtt);
+    let superseded = |reached| Verdict::Superseded { by: names.commands[1], reached };
+    for (verdict, says_unsent) in [
+        (Verdict::Expired(Expired::Deadline), true),
+        (superseded(None), true),
+        (superseded(Some(mqtt)), false),
+        (Verdict::Refused(Refused::NotPermitted), true),
+        (Verdict::Refused(Refused::Device), false),
+        (Verdict::Refused(Refused::Service { status: 403, retry_after: None }), false),
+        (Verdict::Unconfirmed { reached: mqtt, seen: Change::default(), after: DEADLINE }, false),
+    ] {
+        for is_sent in [false, true] {
+            let mut ledger = ledger(&names, &[setpoint(20)]);
+            if is_sent {
+                send(&mut ledger, 1, Carrier::Message(1), &setpoint(20)).unwrap();
+            }
+            let found = ledger.decide(secs(2), names.commands[0], &verdict);
+            let seen = matches!(found, Err(Violation::FalselyUnsent(_)));
+            assert_eq!(seen, is_sent && says_unsent, "{verdict:?}, sent: {is_sent}");
+        }
+    }
+}
+
+#[test]
 fn a_transmission_past_the_deadline_is_detected() {
     let names = names();
     let mut ledger_one = ledger(&names, &[setpoint(20)]);
