@@ -112,6 +112,40 @@ fn a_session_that_cannot_be_stored_is_retried() {
 }
 
 #[test]
+fn a_store_that_fails_after_its_time_limit_is_retried() {
+    let mut harness = Harness::new();
+    harness.stored = Some(stored());
+    harness.cloud.rotates = true;
+    harness.disk_full = true;
+    harness.store_takes = secs(40);
+    // The session changes once more during the first store.
+    harness.run(secs(60));
+    assert_eq!(harness.levels(), UNDISTURBED, "nothing else waits for the disk");
+    assert_eq!(token_of(harness.stored.as_ref()), "CANARY-refresh");
+    harness.disk_full = false;
+    harness.store_takes = Duration::ZERO;
+    harness.run(secs(130));
+    assert_eq!(token_of(harness.stored.as_ref()), "rotated-1");
+    assert!(harness.stored.is_some_and(|kept| kept.identity_id.is_some()));
+}
+
+#[test]
+fn a_store_that_fails_after_a_sign_out_is_not_retried() {
+    let mut harness = Harness::live();
+    harness.cloud.rotates = true;
+    harness.disk_full = true;
+    harness.store_takes = secs(40);
+    harness.run(secs(3_500));
+    harness.stored = Some(stored());
+    assert_eq!(sign_out(&mut harness), Revocation::Revoked);
+    assert!(harness.stored.is_none());
+    harness.disk_full = false;
+    harness.store_takes = Duration::ZERO;
+    harness.run(secs(600));
+    assert!(harness.stored.is_none());
+}
+
+#[test]
 fn a_refused_stored_token_does_not_replace_a_valid_one_in_memory() {
     let mut harness = Harness::new();
     harness.stored = Some(stored());

@@ -61,6 +61,9 @@ enum Write {
     Due { at: Duration },
     /// The driver was asked to store the session. `again` if it has changed since.
     Asked { until: Duration, again: bool },
+    /// The driver was asked, and has not reported in time. It stores nothing, or its disk is slow and the report is still to
+    /// come.
+    Overdue,
 }
 
 /// Time limit of the driver for reading or writing a small file.
@@ -83,7 +86,7 @@ impl SessionStore {
     pub(super) fn deadline(&self) -> Option<Duration> {
         let read = self.asked_until();
         let write = match self.write {
-            Write::Clean => None,
+            Write::Clean | Write::Overdue => None,
             Write::Due { at } => Some(at),
             Write::Asked { until, .. } => Some(until),
         };
@@ -160,13 +163,14 @@ impl Identity {
         cx.outbox.store(self.stored.clone());
     }
 
-    /// Performs a store that is due. A driver that never answers is assumed to store nothing.
+    /// Performs a store that is due. A driver that does not report in time is assumed to store nothing, until it reports.
     pub(super) fn step_store(&mut self, cx: &mut Context) {
         let now = cx.mono();
         match self.session_store.write {
             Write::Due { at } if at <= now => self.store(cx),
             Write::Asked { until, again } if until <= now => {
-                self.session_store.write = Write::Clean;
+                self.session_store.write = Write::Overdue;
+                // The driver may have stored it, so another process may use the token up.
                 self.session_store.unwritten = false;
                 if again {
                     self.store(cx);
@@ -178,7 +182,12 @@ impl Identity {
 
     /// Handles the outcome of the last store.
     pub(crate) fn handle_store_result(&mut self, cx: &mut Context, result: StoreResult) {
-        let Write::Asked { again, .. } = self.session_store.write else { return };
+        let again = match self.session_store.write {
+            Write::Asked { again, .. } => again,
+            // A late failure counts: without another attempt, the token would exist in memory alone.
+            Write::Overdue => false,
+            Write::Clean | Write::Due { .. } => return,
+        };
         self.session_store.write = Write::Clean;
         match result {
             StoreResult::Stored => {

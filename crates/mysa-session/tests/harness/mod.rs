@@ -33,6 +33,8 @@ pub(crate) struct Harness {
     pub(crate) stored: Option<StoredSession>,
     /// `true` if every store fails.
     pub(crate) disk_full: bool,
+    /// Time that a store takes.
+    pub(crate) store_takes: Duration,
     pub(crate) cloud: Cloud,
     pub(crate) log: Log,
     /// `true` to leave events unread.
@@ -151,6 +153,7 @@ enum Arrival {
     Unreachable(HttpId),
     Http { id: HttpId, date: (i64, Option<&'static str>), reply: Option<(u16, String)> },
     Opened(ConnId),
+    Stored(Box<StoredSession>),
     Refused(ConnId, u16),
     Bytes(ConnId, Vec<u8>),
     Closed(ConnId),
@@ -248,6 +251,7 @@ impl Harness {
             events: Vec::new(),
             stored: None,
             disk_full: false,
+            store_takes: Duration::ZERO,
             cloud,
             log: Log::default(),
             paused: false,
@@ -334,6 +338,7 @@ impl Harness {
                 self.session.handle_http(now, id, HttpResult::Failed(HttpFailure::Timeout));
             }
             Arrival::Opened(conn) => self.session.handle_ws_opened(now, conn),
+            Arrival::Stored(stored) => self.store(*stored),
             Arrival::Refused(conn, status) => {
                 let date = http_date(self.truth_secs());
                 self.session.handle_ws_refused(now, conn, Some(status), Some(&date));
@@ -391,6 +396,19 @@ impl Harness {
         };
         let date = if target.is_empty() { self.cloud.rest_date } else { (0, None) };
         self.arrive(after, Arrival::Http { id: request.id, date, reply });
+    }
+
+    fn store(&mut self, stored: StoredSession) {
+        let result = match &self.stored {
+            _ if self.disk_full => StoreResult::Failed,
+            Some(kept) if !stored.may_replace(kept) => StoreResult::Newer(Box::new(kept.clone())),
+            _ => StoreResult::Stored,
+        };
+        if result == StoreResult::Stored {
+            self.stored = Some(stored);
+        }
+        let now = self.now();
+        self.session.handle_store_result(now, result);
     }
 
     /// Checks that a request to the control plane is signed with the issued credentials and the true time.
@@ -458,18 +476,8 @@ impl Harness {
                     self.arrivals
                         .retain(|_, arrival| !matches!(arrival, Arrival::Http { id: of, .. } if *of == id));
                 }
-                Output::Store(stored) => {
-                    let result = match &self.stored {
-                        _ if self.disk_full => StoreResult::Failed,
-                        Some(kept) if !stored.may_replace(kept) => StoreResult::Newer(Box::new(kept.clone())),
-                        _ => StoreResult::Stored,
-                    };
-                    if result == StoreResult::Stored {
-                        self.stored = Some(stored);
-                    }
-                    let now = self.now();
-                    self.session.handle_store_result(now, result);
-                }
+                Output::Store(stored) if self.store_takes.is_zero() => self.store(stored),
+                Output::Store(stored) => self.arrive(self.store_takes, Arrival::Stored(Box::new(stored))),
                 Output::Forget => self.stored = None,
                 Output::Load => {
                     let (now, stored) = (self.now(), self.stored.clone());
