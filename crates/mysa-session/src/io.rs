@@ -48,8 +48,12 @@ pub enum Output {
     /// Store this session in place of the stored one, if it [may replace](StoredSession::may_replace) that one,
     /// readable by its owner only, and report by [`Session::handle_store_result`](crate::Session::handle_store_result).
     /// The next start can resume from it.
+    ///
+    /// A driver carries out [`Output::Store`], [`Output::Forget`] and [`Output::Load`] one at a time, in the order in which it
+    /// took them. A slow disk delays no other output. If more than one waits, the last of `Store` and `Forget` is enough, and one
+    /// `Load` after it. Only the outcome of the last `Store` is reported, because the session cannot tell two apart.
     Store(StoredSession),
-    /// Delete the stored session.
+    /// Delete the stored session, and pass on the [`Event::SignedOut`] that follows once it is deleted: the program may end then.
     Forget,
     /// Read the stored session, and report it by [`Session::handle_stored`](crate::Session::handle_stored), or `None`
     /// if nothing is stored. The session asks before it uses the refresh token, and after the token was refused,

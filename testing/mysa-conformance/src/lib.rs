@@ -54,7 +54,7 @@
 //! | | reports a request as not sent that was sent | [`Ledger::peer_request`] |
 //! | [`Rule::Connection`] | passes bytes of one connection with the id of another, before the connection is open, or behind bytes that were left in a buffer | exact with [`Ledger::peer_sent`] |
 //! | [`Rule::DeferredBody`] | asks for the body before it is connected to the host | |
-//! | [`Rule::Store`] | takes outputs before the result of `Output::Store` is reported | |
+//! | [`Rule::Store`] | does not report the result of `Output::Store`, or reads the store while it is being written | |
 //! | [`Rule::Abort`] | sends bytes after `Output::Abort`, or leaves the connection open | [`Ledger::peer_upgrade`], [`Ledger::peer_received`], [`Ledger::peer_closed`] |
 //! | | sends a request after `Output::AbortHttp` | [`Ledger::peer_request`] |
 //! | [`Rule::Redirect`] | follows a redirect, or sends a request twice | [`Ledger::peer_request`] |
@@ -69,7 +69,7 @@
 //!
 //! # Time
 //!
-//! [`Rule::Drain`], [`Rule::Store`], [`Rule::Report`], [`Rule::Connection`] and most of [`Rule::Clock`] depend on the order
+//! [`Rule::Drain`], [`Rule::Report`], [`Rule::Connection`] and most of [`Rule::Clock`] and [`Rule::Store`] depend on the order
 //! of calls only. The other rules allow a driver to be late by [`Ledger::set_lateness`]: two minutes by default, so that
 //! the load of the machine never decides. Under virtual time, set zero, and pass the clock by [`Ledger::set_clock`]; so do
 //! drivers whose clock counts in steps, such as milliseconds.

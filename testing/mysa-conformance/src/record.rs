@@ -11,7 +11,7 @@ use crate::{Rule, Violation};
 
 /// Time after which a session itself counts a request without a report as unanswered, beyond the request's limit.
 const REPORT_GRACE: Duration = Duration::from_secs(5);
-/// Time limit for the reports of `Output::Load` and for the end of a closed connection.
+/// Time limit for the reports of `Output::Store` and `Output::Load`, and for the end of a closed connection.
 const STORE_GRACE: Duration = Duration::from_secs(5);
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 /// Maximum number of violations kept.
@@ -54,9 +54,10 @@ pub(crate) struct Record {
     undrained: Option<&'static str>,
     /// Deadline when the last output had been taken.
     due: Option<Duration>,
-    /// `true` between `Output::Store` and its report.
-    storing: bool,
-    loading: Option<Duration>,
+    /// Latest time of the report of `Output::Store`, until it is reported.
+    storing: Option<Duration>,
+    /// Latest time of the report of `Output::Load`, and `true` if a store is to be reported before.
+    loading: Option<(Duration, bool)>,
     http: BTreeMap<HttpId, Request>,
     /// Requests given since the outputs were all taken last.
     fresh: BTreeSet<HttpId>,
@@ -140,7 +141,7 @@ impl Record {
             drained_at: None,
             undrained: Some("new"),
             due: None,
-            storing: false,
+            storing: None,
             loading: None,
             http: BTreeMap::new(),
             fresh: BTreeSet::new(),
@@ -170,10 +171,7 @@ impl Record {
         self.check_clock(call, mono);
         self.newest = self.newest.max(mono);
         let waited = matches!(call, Call::Io(_) | Call::Timeout);
-        if waited
-            && !self.storing
-            && let Some(before) = self.undrained
-        {
+        if waited && let Some(before) = self.undrained {
             self.breaks(
                 Rule::Drain,
                 format!(
@@ -182,10 +180,7 @@ impl Record {
                 ),
             );
         }
-        if waited
-            && !self.storing
-            && let Some(due) = self.due
-        {
+        if waited && let Some(due) = self.due {
             let late = mono.saturating_sub(due);
             if late > self.lateness {
                 self.breaks(
@@ -244,7 +239,16 @@ impl Record {
             }
             keep
         });
-        if self.loading.is_some_and(|by| by < limit) {
+        if self.storing.is_some_and(|by| by < limit) {
+            self.stored();
+            late.push((
+                Rule::Store,
+                "handle_store_result is not called after Output::Store; if nothing is stored by design, report \
+                 StoreResult::Stored"
+                    .into(),
+            ));
+        }
+        if self.loading.is_some_and(|(by, _)| by < limit) {
             self.loading = None;
             late.push((Rule::Output, "handle_stored is not called after Output::Load".into()));
         }
@@ -273,19 +277,6 @@ impl Record {
         self.conns.retain(|_, connection| connection.state != State::Ended);
     }
 
-    /// Notes that the driver asks for an output.
-    pub(crate) fn polled(&mut self) {
-        if self.storing {
-            self.storing = false;
-            self.breaks(
-                Rule::Store,
-                "an output is taken before handle_store_result reports the one of Output::Store; if nothing is stored \
-                 by design, report StoreResult::Stored"
-                    .into(),
-            );
-        }
-    }
-
     /// Notes an output that the driver has taken.
     pub(crate) fn took(&mut self, output: &Output) {
         match output {
@@ -311,8 +302,8 @@ impl Record {
                     request.aborted = Some(at);
                 }
             }
-            Output::Store(_) => self.storing = true,
-            Output::Load => self.loading = Some(self.newest + STORE_GRACE),
+            Output::Store(_) => self.storing = Some(self.newest + STORE_GRACE),
+            Output::Load => self.loading = Some((self.newest + STORE_GRACE, self.storing.is_some())),
             Output::Forget => {}
             Output::Event(event) => self.took_event(event),
         }
@@ -386,12 +377,22 @@ impl Record {
         self.undecided.insert(id);
     }
 
-    pub(crate) fn stored(&mut self) {
-        self.storing = false;
+    pub(crate) const fn stored(&mut self) {
+        self.storing = None;
+        if let Some((_, after_store)) = &mut self.loading {
+            *after_store = false;
+        }
     }
 
     pub(crate) fn loaded(&mut self) {
-        self.loading = None;
+        if let Some((_, true)) = self.loading.take() {
+            self.breaks(
+                Rule::Store,
+                "handle_stored is called before handle_store_result reports the Output::Store that came before the \
+                 Output::Load: read the store after the write"
+                    .into(),
+            );
+        }
     }
 
     pub(crate) fn shut_down(&mut self) {

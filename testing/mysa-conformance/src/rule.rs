@@ -19,7 +19,7 @@ pub enum Rule {
     Connection,
     /// `deferred_body` is called once the TLS connection is open, never earlier.
     DeferredBody,
-    /// No output is taken between `Output::Store` and `handle_store_result`.
+    /// `Output::Store` is reported, and the store is read only after that.
     Store,
     /// After `Output::Abort` and `Output::AbortHttp`, nothing is sent and the connection is reset.
     Abort,

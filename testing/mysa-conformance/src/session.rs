@@ -283,7 +283,6 @@ impl Session {
     /// See [`mysa_session::Session::poll_io`].
     pub fn poll_io(&mut self) -> Option<Output> {
         let mut record = self.ledger.lock();
-        record.polled();
         let output = self.inner.poll_io();
         match &output {
             Some(output) => {

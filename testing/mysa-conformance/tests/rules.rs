@@ -5,8 +5,11 @@ mod toy;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use mysa_conformance::{CommandChannel, CommandId, Rule, Settings};
-use mysa_proto::{Celsius, Change, DeviceId};
+use mysa_conformance::{
+    CommandChannel, CommandId, Environment, HttpAnswer, HttpResult, Now, Output, Rule, Session, Settings,
+    Start, StoreResult,
+};
+use mysa_proto::{Celsius, Change, DeviceId, UnixTime};
 use toy::{Flaw, Toy, minutes};
 
 fn command(toy: &mut Toy, degrees: f64) -> CommandId {
@@ -66,6 +69,7 @@ fn each_broken_driver_is_reported_by_the_rule_that_it_breaks() {
     let mut found = BTreeSet::new();
     for (flaw, channel, rule) in [
         (Flaw::TakesOneOutput, mqtt, Rule::Drain),
+        (Flaw::WaitsForStore, mqtt, Rule::Drain),
         (Flaw::IgnoresDeadlines, mqtt, Rule::Deadline),
         (Flaw::ReadsClockBeforeWaiting, mqtt, Rule::Clock),
         (Flaw::DropsRequest, mqtt, Rule::Output),
@@ -77,7 +81,7 @@ fn each_broken_driver_is_reported_by_the_rule_that_it_breaks() {
         (Flaw::LabelsBytesWithNewestConnection, mqtt, Rule::Connection),
         (Flaw::KeepsBufferOfOldConnection, mqtt, Rule::Connection),
         (Flaw::AsksBodyAtOnce, CommandChannel::Structured, Rule::DeferredBody),
-        (Flaw::TakesOutputWhileStoring, mqtt, Rule::Store),
+        (Flaw::ForgetsStore, mqtt, Rule::Store),
         (Flaw::SendsAfterAbort, mqtt, Rule::Abort),
         (Flaw::SendsAbortedRequest, CommandChannel::Structured, Rule::Abort),
         (Flaw::FollowsRedirects, mqtt, Rule::Redirect),
@@ -97,4 +101,33 @@ fn each_broken_driver_is_reported_by_the_rule_that_it_breaks() {
         found.insert(rule);
     }
     assert_eq!(found, BTreeSet::from(Rule::ALL), "every rule has a broken driver");
+}
+
+/// A sign-out reads the store while a refused password is being recorded in it.
+#[test]
+fn a_store_that_is_read_before_it_is_written_is_reported() {
+    for written_first in [true, false] {
+        let now = Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
+        let start = Start::Password { username: "ann@example.org".into(), password: "wrong".into() };
+        let mut session = Session::new(Settings::default(), Environment::mysa(), start, [7; 32], now);
+        let ledger = session.ledger();
+        ledger.set_clock(|| Duration::ZERO);
+        let outputs = |session: &mut Session| Vec::from_iter(std::iter::from_fn(|| session.poll_output()));
+        let id = outputs(&mut session).iter().find_map(|output| match output {
+            Output::Http(request) => Some(request.id),
+            _ => None,
+        });
+        let body = br#"{"__type":"NotAuthorizedException","message":"Incorrect username or password."}"#;
+        let answer = HttpAnswer { status: 400, body, ..HttpAnswer::default() };
+        session.handle_http(now, id.expect("a request"), HttpResult::Answer(answer));
+        assert!(matches!(outputs(&mut session)[..], [Output::Store(_), ..]));
+        session.sign_out(now);
+        assert!(outputs(&mut session).iter().any(|output| matches!(output, Output::Load)));
+        if written_first {
+            session.handle_store_result(now, StoreResult::Stored);
+        }
+        session.handle_stored(now, None);
+        let rules = Vec::from_iter(ledger.violations().iter().map(|violation| violation.rule));
+        assert_eq!(rules, if written_first { vec![] } else { vec![Rule::Store] });
+    }
 }

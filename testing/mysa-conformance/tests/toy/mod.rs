@@ -17,18 +17,19 @@ use mysa_sim::{Cloud, CloudSpec, HttpReply, Upgrade};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Flaw {
     TakesOneOutput,
+    WaitsForStore,
     IgnoresDeadlines,
     ReadsClockBeforeWaiting,
     DropsRequest,
     DropsDial,
     DropsFrame,
     ForgetsLoad,
+    ForgetsStore,
     IgnoresClose,
     ReportsTwice,
     LabelsBytesWithNewestConnection,
     KeepsBufferOfOldConnection,
     AsksBodyAtOnce,
-    TakesOutputWhileStoring,
     SendsAfterAbort,
     SendsAbortedRequest,
     FollowsRedirects,
@@ -99,6 +100,8 @@ pub(crate) const fn minutes(minutes: u64) -> Duration {
 
 /// Time for which the bytes of a write wait in a host that cannot send them.
 const STALL: Duration = Duration::from_secs(10);
+/// Time that a write of the stored session takes.
+const WRITING: Duration = Duration::from_secs(1);
 const START: UnixTime = UnixTime::from_secs(1_767_323_045);
 
 impl Toy {
@@ -141,6 +144,10 @@ impl Toy {
         self.flaw == Some(flaw)
     }
 
+    fn waits_for_store(&self) -> bool {
+        self.is(Flaw::WaitsForStore) && self.later.values().any(|input| matches!(input, Input::Stored))
+    }
+
     pub(crate) fn session(&mut self) -> &mut Session {
         self.session.as_mut().expect("not ended")
     }
@@ -178,7 +185,7 @@ impl Toy {
                 continue;
             }
             let due = self.session().poll_timeout().map(|deadline| deadline.at);
-            let due = due.filter(|_| !self.is(Flaw::IgnoresDeadlines));
+            let due = due.filter(|_| !self.is(Flaw::IgnoresDeadlines) && !self.waits_for_store());
             let later = self.later.first_key_value().map(|((at, _), _)| *at);
             let next = [due, later, self.cloud.poll_timeout()].into_iter().flatten().min().unwrap_or(end);
             let next = next.max(self.mono());
@@ -214,9 +221,8 @@ impl Toy {
     }
 
     fn drain(&mut self) {
-        let storing = |toy: &Self| toy.inputs.iter().any(|input| matches!(input, Input::Stored));
         loop {
-            if storing(self) && !self.is(Flaw::TakesOutputWhileStoring) {
+            if self.waits_for_store() {
                 return;
             }
             let Some(output) = self.session().poll_output() else { break };
@@ -278,8 +284,9 @@ impl Toy {
             }
             Output::Store(stored) => {
                 self.stored = Some(stored);
-                // Writing takes a while.
-                self.inputs.push_front(Input::Stored);
+                if !self.is(Flaw::ForgetsStore) {
+                    self.after(WRITING, Input::Stored);
+                }
             }
             Output::Forget => self.stored = None,
             Output::Load if self.is(Flaw::ForgetsLoad) => {}
