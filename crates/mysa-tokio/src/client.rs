@@ -161,9 +161,9 @@ impl Client {
         answer.await.map_err(|_| Error::Closed)
     }
 
-    /// Revokes the refresh token, deletes the stored session and closes the client, within ten seconds.
-    /// The result shows whether the token may still work. If the cloud could not be reached, it may, and the
-    /// stored session is kept so that the sign-out can be repeated.
+    /// Revokes the refresh token, deletes the stored session and closes the client, within ten seconds, or twenty if the disk
+    /// does not respond. The result shows whether the token may still work. If the cloud could not be reached, it may, and the
+    /// stored session is kept so that the sign-out can be repeated. [`Client::store_failure`] shows whether the deletion failed.
     ///
     /// # Errors
     /// [`Error::Closed`] if the client is already closed.
@@ -307,7 +307,7 @@ impl Client {
 
     /// Ends the client at once and waits until it is closed. Connections are reset, with the bytes that they have not
     /// written, and requests without an answer are given up. Open commands get their verdicts, as after
-    /// [`Client::shutdown`]. For a program that may not use the account any more.
+    /// [`Client::shutdown`], and the token file is waited for as there. For a program that may not use the account any more.
     pub async fn abort(&self) {
         self.monitor.abort().await;
     }

@@ -11,7 +11,7 @@ use mysa_session::{
 };
 use mysa_sigv4::PresignedUrl;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::task::{AbortHandle, Id, JoinError, JoinHandle, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio_rustls::rustls::ClientConfig;
 
 use crate::clock::Clock;
@@ -20,7 +20,8 @@ use crate::error::Error;
 use crate::log;
 use crate::resources::Gauges;
 use crate::snapshot::Shared;
-use crate::token_file::{Saved, TokenFile, TokenFileError};
+use crate::store::{Finished, Outcome as StoreOutcome, Store};
+use crate::token_file::{Saved, TokenFile};
 use crate::transport::{
     CloseReason, Connector, DialFailure, HttpClient, HttpReply, Link, Outgoing, Received, close, dial, link,
     relay,
@@ -121,9 +122,8 @@ pub(crate) struct Driver {
     session: Session,
     clock: Clock,
     transport: Transport,
-    token_file: Option<TokenFile>,
-    /// Write to the token file in progress. Until it ends, nothing else is carried out.
-    saving: Option<JoinHandle<(StoredSession, Result<Saved, TokenFileError>)>>,
+    /// Token file, if there is one.
+    store: Option<Store>,
     shared: Arc<Shared>,
     requests: mpsc::Receiver<Request>,
     to_driver: mpsc::Sender<IoEvent>,
@@ -141,6 +141,8 @@ pub(crate) struct Driver {
     leave_at: Option<tokio::time::Instant>,
     /// Receivers of the outcome of a sign-out.
     sign_outs: Vec<oneshot::Sender<Revocation>>,
+    /// Outcome of the sign-out, published once the token file is removed: the program may end then.
+    revoked: Option<Revocation>,
     signed_out: bool,
     responses: BTreeMap<RequestId, oneshot::Sender<Result<Response, Error>>>,
     /// Receivers of a presigned URL, waiting for credentials.
@@ -168,8 +170,11 @@ const IO_EVENTS: usize = 64;
 /// deadlines use a clock that runs on. A sleep that spans a suspend therefore ends late by up to this much, and before
 /// a resume nothing could be noticed anyway.
 const LONGEST_SLEEP: Duration = Duration::from_secs(15);
-/// Time limit for revoking the refresh token.
+/// Time limit for revoking the refresh token, and for removing the token file.
 const SIGN_OUT_LIMIT: Duration = Duration::from_secs(10);
+/// Time for which the end of the driver waits for the token file. Another process holds its lock for three seconds at most; a
+/// disk may hang for ever.
+const STORE_LIMIT: Duration = Duration::from_secs(10);
 
 impl Driver {
     pub(crate) fn new(
@@ -185,8 +190,7 @@ impl Driver {
             session,
             clock,
             transport,
-            token_file,
-            saving: None,
+            store: token_file.map(Store::new),
             shared,
             requests,
             to_driver,
@@ -198,6 +202,7 @@ impl Driver {
             revision: 0,
             leave_at: None,
             sign_outs: Vec::new(),
+            revoked: None,
             signed_out: false,
             verdicts: BTreeMap::new(),
             responses: BTreeMap::new(),
@@ -212,8 +217,7 @@ impl Driver {
             if self.signed_out {
                 break;
             }
-            // The output that waits for the write makes every deadline due.
-            let sleep = if self.saving.is_some() { None } else { self.sleep() };
+            let sleep = self.sleep();
             tokio::select! {
                 // Every branch is cancel-safe: whichever wins, the dropped futures of the others lose nothing.
                 event = self.from_tasks.recv() => if let Some(event) = event { self.handle(event) },
@@ -229,17 +233,13 @@ impl Driver {
                 },
                 () = sleep_for(sleep) => self.session.handle_timeout(self.clock.now()),
                 () = sleep_until(self.leave_at) => break,
-                saved = saved(&mut self.saving) => self.saved(saved),
+                finished = finished(&mut self.store) => self.store_finished(finished),
                 () = self.written.notified() => {}
             }
         }
         self.session.shutdown(self.clock.now());
         self.drain();
-        while self.saving.is_some() {
-            let saved = saved(&mut self.saving).await;
-            self.saved(saved);
-            self.drain();
-        }
+        let store_until = tokio::time::Instant::now() + STORE_LIMIT;
         // Every command is decided now. HTTP requests that have not been sent yet must not be sent any more.
         for subject in self.subjects.values() {
             if let Subject::Http(_, task) = subject {
@@ -253,6 +253,22 @@ impl Driver {
         // cannot deliver what it read is aborted.
         self.from_tasks.close();
         while self.tasks.join_next().await.is_some() {}
+        self.finish_store(store_until).await;
+    }
+
+    /// Waits for the writes of the token file, which the next start resumes from.
+    async fn finish_store(&mut self, until: tokio::time::Instant) {
+        while let Some(store) = self.store.as_mut().filter(|store| store.is_writing()) {
+            let Ok(finished) = tokio::time::timeout_at(until, store.finished()).await else {
+                // The thread goes on, and finishes if the disk recovers.
+                self.shared.note_store(Some(store.unfinished()));
+                break;
+            };
+            self.store_finished(finished);
+            // The session may store a newer token in place of the one it found.
+            self.drain();
+        }
+        self.end_sign_out();
     }
 
     /// Returns the time to sleep without further input.
@@ -415,6 +431,9 @@ impl Driver {
     fn drain(&mut self) {
         self.presign();
         while self.work() || self.report_blocked() {}
+        if !self.store.as_ref().is_some_and(Store::is_busy) {
+            self.end_sign_out();
+        }
         self.shared.refresh_last_seen(&self.session, self.clock.now().mono, self.revision);
         // Waiters are woken last, because a partial list of thermostats is of no use to them.
         self.shared.announce();
@@ -424,11 +443,8 @@ impl Driver {
     fn work(&mut self) -> bool {
         let mut any = false;
         self.revision += 1;
-        // Handling an output may produce further ones, so the queue is drained until it is empty, or until the session
-        // has to be stored first.
-        while self.saving.is_none()
-            && let Some(output) = self.session.poll_output()
-        {
+        // Handling an output may produce further ones, so the queue is drained until it is empty.
+        while let Some(output) = self.session.poll_output() {
             any = true;
             match output {
                 Output::Http(request) => self.exchange(request),
@@ -441,16 +457,25 @@ impl Driver {
                     }
                 }
                 Output::AbortHttp { id } => self.abort_exchange(id),
-                Output::Store(stored) => self.save(stored),
-                Output::Forget => {
-                    let result = self.token_file.as_ref().map(TokenFile::remove);
-                    self.shared.note_store(result.and_then(Result::err));
-                    self.shared.set_stored(None);
+                Output::Store(stored) => {
+                    self.shared.set_stored(Some(stored.clone()));
+                    match &mut self.store {
+                        Some(store) => store.save(stored),
+                        None => self.stored(StoreResult::Stored),
+                    }
                 }
-                Output::Load => {
-                    let kept = self.kept();
-                    self.session.handle_stored(self.clock.now(), kept);
-                    self.revision += 1;
+                Output::Forget => {
+                    self.shared.set_stored(None);
+                    if let Some(store) = &mut self.store {
+                        store.remove();
+                    }
+                }
+                Output::Load => match &mut self.store {
+                    Some(store) => store.load(),
+                    None => self.loaded(None),
+                },
+                Output::Event(Event::SignedOut { revoked }) => {
+                    self.revoked = self.revoked.or(Some(revoked));
                 }
                 Output::Event(event) => self.publish(event),
             }
@@ -475,50 +500,47 @@ impl Driver {
         !changed.is_empty()
     }
 
-    /// Stores the session in the token file, if there is one. The write may wait for another process and for the disk, so
-    /// it has a thread of its own.
-    fn save(&mut self, stored: StoredSession) {
-        let Some(file) = self.token_file.clone() else {
-            self.stored(stored, StoreResult::Stored);
-            return;
-        };
-        self.saving = Some(tokio::task::spawn_blocking(move || {
-            let saved = file.save(&stored);
-            (stored, saved)
-        }));
+    /// Handles the end of an operation on the token file.
+    fn store_finished(&mut self, Finished { outcome, superseded }: Finished) {
+        match outcome {
+            StoreOutcome::Saved(saved) => {
+                let (result, failure) = match saved {
+                    Ok(Saved::Written) => (StoreResult::Stored, None),
+                    Ok(Saved::NewerKept(kept)) => (StoreResult::Newer(kept), None),
+                    Err(error) => (StoreResult::Failed, Some(error)),
+                };
+                self.shared.note_store(failure);
+                if !superseded {
+                    self.stored(result);
+                }
+            }
+            StoreOutcome::Removed(removed) => self.shared.note_store(removed.err()),
+            StoreOutcome::Loaded(loaded) => {
+                let kept = loaded.unwrap_or_else(|error| {
+                    self.shared.note_store(Some(error));
+                    None
+                });
+                if !superseded {
+                    self.loaded(kept);
+                }
+            }
+        }
     }
 
-    /// Handles the end of a write to the token file.
-    fn saved(&mut self, saved: Result<(StoredSession, Result<Saved, TokenFileError>), JoinError>) {
-        self.saving = None;
-        let Ok((stored, saved)) = saved else {
-            // A panicked write has printed its panic on stderr.
-            self.session.handle_store_result(self.clock.now(), StoreResult::Failed);
-            return;
-        };
-        let (result, failure) = match saved {
-            Ok(Saved::Written) => (StoreResult::Stored, None),
-            Ok(Saved::NewerKept(kept)) => (StoreResult::Newer(kept), None),
-            Err(error) => (StoreResult::Failed, Some(error)),
-        };
-        self.shared.note_store(failure);
-        self.stored(stored, result);
-    }
-
-    fn stored(&mut self, stored: StoredSession, result: StoreResult) {
-        self.shared.set_stored(Some(stored));
+    fn stored(&mut self, result: StoreResult) {
         self.session.handle_store_result(self.clock.now(), result);
         self.revision += 1;
     }
 
-    /// Returns the content of the token file, if there is one.
-    fn kept(&self) -> Option<StoredSession> {
-        match self.token_file.as_ref()?.load() {
-            Ok(stored) => stored,
-            Err(error) => {
-                self.shared.note_store(Some(error));
-                None
-            }
+    fn loaded(&mut self, kept: Option<StoredSession>) {
+        self.session.handle_stored(self.clock.now(), kept);
+        self.revision += 1;
+    }
+
+    /// Publishes the outcome of a sign-out, if there is one.
+    fn end_sign_out(&mut self) {
+        if let Some(revoked) = self.revoked.take() {
+            self.publish(Event::SignedOut { revoked });
         }
     }
 
@@ -653,10 +675,10 @@ impl Drop for Driver {
     }
 }
 
-/// Waits for the write in progress. Never ends without one.
-async fn saved<T>(saving: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
-    match saving {
-        Some(saving) => saving.await,
+/// Waits for the end of an operation on the token file. Never ends without a file.
+async fn finished(store: &mut Option<Store>) -> Finished {
+    match store {
+        Some(store) => store.finished().await,
         None => std::future::pending().await,
     }
 }

@@ -25,6 +25,9 @@ use crate::client::Client;
 use crate::events::Events;
 use crate::monitor::Monitor;
 
+#[path = "driver_store_tests.rs"]
+mod store;
+
 const KITCHEN: &str = "a0b1c2d3e4f6";
 
 /// Client of one thermostat with a captured URL, and the peers' ends of its connections. At its end, the driver must have
@@ -74,10 +77,14 @@ struct Parts {
 
 impl Parts {
     fn new() -> Self {
+        let start = Start::Captured { url: captured(), devices: vec![(kitchen(), Model::parse("BB-V2-0"))] };
+        Self::with(start, None)
+    }
+
+    fn with(start: Start, token_file: Option<TokenFile>) -> Self {
         let (to_peers, peers) = mpsc::unbounded_channel();
         let suspended = Arc::default();
         let clock = Clock::paused(&suspended);
-        let start = Start::Captured { url: captured(), devices: vec![(kitchen(), Model::parse("BB-V2-0"))] };
         let session = Session::new(Settings::default(), Environment::mysa(), start, [7; 32], clock.now());
         let ledger = session.ledger();
         let reference = clock.clone();
@@ -93,14 +100,17 @@ impl Parts {
         let connector = Connector::in_memory(to_peers, gauges.sockets.clone());
         let transport = Transport::new(connector, Arc::new(tls), gauges);
         let (to_driver, requests) = mpsc::channel(64);
-        let driver = Driver::new(session, clock, transport, None, shared, requests);
+        let driver = Driver::new(session, clock, transport, token_file, shared, requests);
         Self { driver, to_driver, peers, suspended, ledger }
     }
 }
 
 impl Harness {
     fn start() -> Self {
-        let Parts { driver, to_driver, peers, suspended, ledger } = Parts::new();
+        Self::run(Parts::new())
+    }
+
+    fn run(Parts { driver, to_driver, peers, suspended, ledger }: Parts) -> Self {
         let client = Client::new(Monitor::new(Arc::clone(&driver.shared), to_driver));
         tokio::spawn(driver.run());
         Self { client, peers, suspended, ledger }

@@ -66,11 +66,14 @@ mod driven_session;
 mod driver;
 mod error;
 mod events;
+#[cfg(test)]
+mod held_file;
 mod log;
 mod monitor;
 mod probe;
 mod resources;
 mod snapshot;
+mod store;
 mod token_file;
 mod transport;
 

@@ -67,8 +67,11 @@ impl Monitor {
     }
 
     /// Shuts the client down: decides every open command, sends DISCONNECT and closes all connections. Waits
-    /// for a broker that does not respond for one second, and for the session store. All handles of this client are
-    /// closed.
+    /// for a broker that does not respond for one second, and for a write of the token file for ten seconds at most. All
+    /// handles of this client are closed.
+    ///
+    /// A write that a disk holds up for longer goes on in its thread, and [`Monitor::store_failure`] reports it. A runtime waits
+    /// for such a thread when it is dropped; [`Runtime::shutdown_timeout`](tokio::runtime::Runtime::shutdown_timeout) does not.
     pub async fn shutdown(&self) {
         if self.send(Request::Shutdown).await.is_ok() {
             self.shared.closed().await;
@@ -232,7 +235,8 @@ impl Monitor {
         Clock::SOURCE
     }
 
-    /// Returns the reason why the last store in the token file failed, if it did.
+    /// Returns the reason why the last operation on the token file failed, if it did. An operation in progress does not count
+    /// until it ends: ask after [`Monitor::shutdown`] to learn whether the session is stored.
     #[must_use]
     pub fn store_failure(&self) -> Option<Arc<TokenFileError>> {
         self.shared.read(|snapshot| snapshot.store_failure.clone())

@@ -15,7 +15,8 @@ use mysa_cognito::{StoredError, StoredSession};
 /// read-only file system. The file is named after the account, and its content names the account too.
 ///
 /// A write blocks its thread: it waits for the disk, and up to three seconds for a process that holds the lock. A
-/// [`Client`](crate::Client) writes on a blocking thread of the runtime.
+/// [`Client`](crate::Client) uses the file on a blocking thread of the runtime, one operation at a time, and goes on meanwhile,
+/// also if the disk hangs.
 ///
 /// ```
 /// use mysa_tokio::TokenFile;
@@ -114,6 +115,12 @@ pub enum TokenFileError {
     #[error("another process keeps {} locked; end it and try again", path.display())]
     Locked {
         /// The lock file.
+        path: PathBuf,
+    },
+    /// The client has ended before the file was written or removed, because the disk did not respond.
+    #[error("the disk with {} does not respond; the last change of the session may not be stored", path.display())]
+    Unfinished {
+        /// The file.
         path: PathBuf,
     },
     /// The system failed to read or write.

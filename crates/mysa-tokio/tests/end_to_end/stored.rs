@@ -1,4 +1,4 @@
-//! Writes of the session while another process holds the lock of its file.
+//! A client while another process holds the lock of its file.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 
 use crate::harness::{Cloud, becomes_live};
 
-/// The runtime has one thread, which a write that waits must leave to the task that releases the lock.
+/// The runtime has one thread, which a write that waits must leave to the tasks.
 #[tokio::test]
-async fn a_client_that_waits_for_the_lock_of_its_file_does_not_stop_the_runtime() {
+async fn a_client_that_waits_for_the_lock_of_its_file_becomes_live() {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     let folder = std::env::temp_dir().join(format!("mysa-locked-{}", std::process::id()));
     let (waits, mut waiting) = mpsc::unbounded_channel();
@@ -30,9 +30,10 @@ async fn a_client_that_waits_for_the_lock_of_its_file_does_not_stop_the_runtime(
     let client = cloud.signing_in().token_file(file.clone()).start().expect("a client");
     let waited = tokio::time::timeout(Duration::from_secs(300), waiting.recv()).await;
     assert_eq!(waited.ok().flatten(), Some(path));
-    drop((held, release));
     client.ready().await.expect("a session");
     becomes_live(&client).await;
+    assert!(file.load().expect("no file").is_none(), "the write still waits");
+    drop((held, release));
     client.shutdown().await;
     assert!(client.store_failure().is_none(), "{:?}", client.store_failure());
     assert!(file.load().expect("a readable file").is_some());
