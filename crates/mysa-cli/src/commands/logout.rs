@@ -13,8 +13,8 @@ use crate::support::cloud::{Cloud, Context};
 use crate::support::device_cache;
 use crate::support::exit::{Exit, Failure, Result};
 
-/// Time limit for revoking the session.
-const REVOKE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time limit for revoking the session, longer than that of the client with a disk that does not respond.
+const REVOKE_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) async fn run(
     terminal: &Terminal,

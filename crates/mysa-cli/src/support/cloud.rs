@@ -591,8 +591,9 @@ impl Cloud {
 
     /// Like [`Self::close`], with a time limit of the caller.
     pub(crate) async fn close_within(self, terminal: &Terminal, limit: Duration) {
-        let failure = self.client.store_failure();
         let _ = timeout(limit, self.client.shutdown()).await;
+        // A write may have ended only now.
+        let failure = self.client.store_failure();
         if let Some(trace) = self.trace {
             let _ = timeout(Duration::from_secs(1).min(limit), trace).await;
         }
