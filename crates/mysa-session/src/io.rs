@@ -51,7 +51,8 @@ pub enum Output {
     ///
     /// A driver carries out [`Output::Store`], [`Output::Forget`] and [`Output::Load`] one at a time, in the order in which it
     /// took them. A slow disk delays no other output. If more than one waits, the last of `Store` and `Forget` is enough, and one
-    /// `Load` after it. Only the outcome of the last `Store` is reported, because the session cannot tell two apart.
+    /// `Load` after it. Only the outcome of the last `Store` is reported, because the session cannot tell two apart, and none if a
+    /// `Forget` follows it.
     Store(StoredSession),
     /// Delete the stored session, and pass on the [`Event::SignedOut`] that follows once it is deleted: the program may end then.
     Forget,

@@ -201,7 +201,7 @@ impl Session {
     }
 
     /// Reports the outcome of an [`Output::Store`]. A failed store is requested again after a pause. If no outcome is
-    /// reported in time, the session assumes that the driver stores nothing.
+    /// reported in time, the session assumes that the driver stores nothing, until it is reported.
     pub fn handle_store_result(&mut self, now: Now, result: StoreResult) {
         self.advance_clock(now);
         self.identity.handle_store_result(&mut self.cx, result);
@@ -566,12 +566,14 @@ impl Session {
         self.step();
     }
 
-    /// Shuts the session down: decides every command, sends MQTT DISCONNECT, and closes all connections. The driver
-    /// fetches the output once more; after that the session does nothing.
+    /// Shuts the session down: decides every command, sends MQTT DISCONNECT, closes all connections, and repeats a store
+    /// that has failed. The driver fetches the output once more, and after the report of a store; after that the session does
+    /// nothing.
     pub fn shutdown(&mut self, now: Now) {
         self.advance_clock(now);
         if !self.ended {
             self.close_all(Expired::ShutDown);
+            self.identity.store_at_shutdown(&mut self.cx);
             self.ended = true;
         }
         self.step();

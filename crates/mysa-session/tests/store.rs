@@ -130,6 +130,51 @@ fn a_store_that_fails_after_its_time_limit_is_retried() {
 }
 
 #[test]
+fn a_shutdown_repeats_a_store_that_has_failed() {
+    let mut harness = Harness::new();
+    harness.stored = Some(stored());
+    harness.cloud.rotates = true;
+    harness.disk_full = true;
+    harness.run(secs(60));
+    assert_eq!(token_of(harness.stored.as_ref()), "CANARY-refresh");
+    harness.disk_full = false;
+    let now = harness.now();
+    harness.session.shutdown(now);
+    harness.run(secs(1));
+    assert_eq!(token_of(harness.stored.as_ref()), "rotated-1");
+}
+
+#[test]
+fn a_session_that_changes_during_its_last_store_is_stored_again() {
+    let mut harness = Harness::new();
+    harness.stored = Some(stored());
+    harness.cloud.rotates = true;
+    harness.store_takes = secs(4);
+    // The identity id is learnt while the token is being stored.
+    harness.run(secs(2));
+    let now = harness.now();
+    harness.session.shutdown(now);
+    harness.run(secs(10));
+    assert_eq!(token_of(harness.stored.as_ref()), "rotated-1");
+    assert!(harness.stored.is_some_and(|kept| kept.identity_id.is_some()));
+}
+
+#[test]
+fn a_store_that_has_failed_is_not_repeated_after_a_sign_out() {
+    let mut harness = Harness::live();
+    harness.cloud.rotates = true;
+    harness.disk_full = true;
+    harness.run(secs(3_500));
+    harness.stored = Some(stored());
+    assert_eq!(sign_out(&mut harness), Revocation::Revoked);
+    harness.disk_full = false;
+    let now = harness.now();
+    harness.session.shutdown(now);
+    harness.run(secs(600));
+    assert!(harness.stored.is_none());
+}
+
+#[test]
 fn a_store_that_fails_after_a_sign_out_is_not_retried() {
     let mut harness = Harness::live();
     harness.cloud.rotates = true;

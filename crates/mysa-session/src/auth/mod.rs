@@ -494,6 +494,8 @@ impl Identity {
         if revoked != Revocation::NotReached {
             self.stored.refresh_token = None;
             self.stored.identity_id = None;
+            // A store that has failed must not be repeated after the removal.
+            self.session_store.reset();
             if !self.keeps_another {
                 cx.outbox.forget();
             }

@@ -180,6 +180,13 @@ impl Identity {
         }
     }
 
+    /// Performs a store that waits for its next attempt, since there will be no later one.
+    pub(crate) fn store_at_shutdown(&mut self, cx: &mut Context) {
+        if let Write::Due { .. } = self.session_store.write {
+            self.store(cx);
+        }
+    }
+
     /// Handles the outcome of the last store.
     pub(crate) fn handle_store_result(&mut self, cx: &mut Context, result: StoreResult) {
         let again = match self.session_store.write {
