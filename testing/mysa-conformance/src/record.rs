@@ -304,7 +304,8 @@ impl Record {
             }
             Output::Store(_) => self.storing = Some(self.newest + STORE_GRACE),
             Output::Load => self.loading = Some((self.newest + STORE_GRACE, self.storing.is_some())),
-            Output::Forget => {}
+            // A store that waits for the disk may be left out.
+            Output::Forget => self.stored(),
             Output::Event(event) => self.took_event(event),
         }
     }

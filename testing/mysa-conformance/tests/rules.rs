@@ -103,31 +103,56 @@ fn each_broken_driver_is_reported_by_the_rule_that_it_breaks() {
     assert_eq!(found, BTreeSet::from(Rule::ALL), "every rule has a broken driver");
 }
 
+/// Signs a refused password out, so that the session asks for a store and then for a load. The clock shows `clock`.
+fn refused_and_signed_out(clock: Duration) -> Session {
+    let start = Start::Password { username: "ann@example.org".into(), password: "wrong".into() };
+    let mut session = Session::new(Settings::default(), Environment::mysa(), start, [7; 32], START);
+    session.ledger().set_clock(move || clock);
+    let id = outputs(&mut session).iter().find_map(|output| match output {
+        Output::Http(request) => Some(request.id),
+        _ => None,
+    });
+    let body = br#"{"__type":"NotAuthorizedException","message":"Incorrect username or password."}"#;
+    let answer = HttpAnswer { status: 400, body, ..HttpAnswer::default() };
+    session.handle_http(START, id.expect("a request"), HttpResult::Answer(answer));
+    assert!(matches!(outputs(&mut session)[..], [Output::Store(_), ..]));
+    session.sign_out(START);
+    assert!(outputs(&mut session).iter().any(|output| matches!(output, Output::Load)));
+    session
+}
+
+fn outputs(session: &mut Session) -> Vec<Output> {
+    std::iter::from_fn(|| session.poll_output()).collect()
+}
+
+fn broken(session: &Session) -> Vec<Rule> {
+    session.ledger().violations().iter().map(|violation| violation.rule).collect()
+}
+
+const START: Now = Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
+
 /// A sign-out reads the store while a refused password is being recorded in it.
 #[test]
 fn a_store_that_is_read_before_it_is_written_is_reported() {
     for written_first in [true, false] {
-        let now = Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
-        let start = Start::Password { username: "ann@example.org".into(), password: "wrong".into() };
-        let mut session = Session::new(Settings::default(), Environment::mysa(), start, [7; 32], now);
-        let ledger = session.ledger();
-        ledger.set_clock(|| Duration::ZERO);
-        let outputs = |session: &mut Session| Vec::from_iter(std::iter::from_fn(|| session.poll_output()));
-        let id = outputs(&mut session).iter().find_map(|output| match output {
-            Output::Http(request) => Some(request.id),
-            _ => None,
-        });
-        let body = br#"{"__type":"NotAuthorizedException","message":"Incorrect username or password."}"#;
-        let answer = HttpAnswer { status: 400, body, ..HttpAnswer::default() };
-        session.handle_http(now, id.expect("a request"), HttpResult::Answer(answer));
-        assert!(matches!(outputs(&mut session)[..], [Output::Store(_), ..]));
-        session.sign_out(now);
-        assert!(outputs(&mut session).iter().any(|output| matches!(output, Output::Load)));
+        let mut session = refused_and_signed_out(Duration::ZERO);
         if written_first {
-            session.handle_store_result(now, StoreResult::Stored);
+            session.handle_store_result(START, StoreResult::Stored);
         }
-        session.handle_stored(now, None);
-        let rules = Vec::from_iter(ledger.violations().iter().map(|violation| violation.rule));
-        assert_eq!(rules, if written_first { vec![] } else { vec![Rule::Store] });
+        session.handle_stored(START, None);
+        assert_eq!(broken(&session), if written_first { vec![] } else { vec![Rule::Store] });
     }
+}
+
+/// The disk hangs. The driver leaves out the store that waits, because the session is to be removed.
+#[test]
+fn a_removal_that_replaces_a_store_breaks_no_rule() {
+    let six = Duration::from_secs(6);
+    let mut session = refused_and_signed_out(six);
+    let later = Now { mono: six, wall: UnixTime::from_secs(1_767_323_051) };
+    session.handle_timeout(later);
+    let outputs = outputs(&mut session);
+    assert!(outputs.iter().any(|output| matches!(output, Output::Forget)), "{outputs:?}");
+    session.handle_stored(later, None);
+    assert_eq!(broken(&session), []);
 }
