@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::log;
 use crate::resources::Gauges;
 use crate::snapshot::Shared;
-use crate::store::{Finished, Outcome as StoreOutcome, Store};
+use crate::store::{Ended, Store, Written};
 use crate::token_file::{Saved, TokenFile};
 use crate::transport::{
     CloseReason, Connector, DialFailure, HttpClient, HttpReply, Link, Outgoing, Received, close, dial, link,
@@ -233,7 +233,7 @@ impl Driver {
                 },
                 () = sleep_for(sleep) => self.session.handle_timeout(self.clock.now()),
                 () = sleep_until(self.leave_at) => break,
-                finished = finished(&mut self.store) => self.store_finished(finished),
+                ended = ended(&mut self.store) => self.store_ended(ended),
                 () = self.written.notified() => {}
             }
         }
@@ -259,12 +259,12 @@ impl Driver {
     /// Waits for the writes of the token file, which the next start resumes from.
     async fn finish_store(&mut self, until: tokio::time::Instant) {
         while let Some(store) = self.store.as_mut().filter(|store| store.is_writing()) {
-            let Ok(finished) = tokio::time::timeout_at(until, store.finished()).await else {
-                // The thread goes on, and finishes if the disk recovers.
+            let Ok(ended) = tokio::time::timeout_at(until, store.ended()).await else {
+                // The thread goes on, and stores the newest session if the disk recovers.
                 self.shared.note_store(Some(store.unfinished()));
                 break;
             };
-            self.store_finished(finished);
+            self.store_ended(ended);
             // The session may store a newer token in place of the one it found.
             self.drain();
         }
@@ -431,7 +431,7 @@ impl Driver {
     fn drain(&mut self) {
         self.presign();
         while self.work() || self.report_blocked() {}
-        if !self.store.as_ref().is_some_and(Store::is_busy) {
+        if !self.store.as_ref().is_some_and(Store::is_writing) {
             self.end_sign_out();
         }
         self.shared.refresh_last_seen(&self.session, self.clock.now().mono, self.revision);
@@ -500,30 +500,27 @@ impl Driver {
         !changed.is_empty()
     }
 
-    /// Handles the end of an operation on the token file.
-    fn store_finished(&mut self, Finished { outcome, superseded }: Finished) {
-        match outcome {
-            StoreOutcome::Saved(saved) => {
+    /// Handles the end of operations on the token file.
+    fn store_ended(&mut self, Ended { loaded, written }: Ended) {
+        if let Some(loaded) = loaded {
+            let kept = loaded.unwrap_or_else(|error| {
+                self.shared.note_store(Some(error));
+                None
+            });
+            self.loaded(kept);
+        }
+        match written {
+            Some(Written::Saved(saved)) => {
                 let (result, failure) = match saved {
                     Ok(Saved::Written) => (StoreResult::Stored, None),
                     Ok(Saved::NewerKept(kept)) => (StoreResult::Newer(kept), None),
                     Err(error) => (StoreResult::Failed, Some(error)),
                 };
                 self.shared.note_store(failure);
-                if !superseded {
-                    self.stored(result);
-                }
+                self.stored(result);
             }
-            StoreOutcome::Removed(removed) => self.shared.note_store(removed.err()),
-            StoreOutcome::Loaded(loaded) => {
-                let kept = loaded.unwrap_or_else(|error| {
-                    self.shared.note_store(Some(error));
-                    None
-                });
-                if !superseded {
-                    self.loaded(kept);
-                }
-            }
+            Some(Written::Removed(removed)) => self.shared.note_store(removed.err()),
+            None => {}
         }
     }
 
@@ -676,9 +673,9 @@ impl Drop for Driver {
 }
 
 /// Waits for the end of an operation on the token file. Never ends without a file.
-async fn finished(store: &mut Option<Store>) -> Finished {
+async fn ended(store: &mut Option<Store>) -> Ended {
     match store {
-        Some(store) => store.finished().await,
+        Some(store) => store.ended().await,
         None => std::future::pending().await,
     }
 }

@@ -70,8 +70,9 @@ impl Monitor {
     /// for a broker that does not respond for one second, and for a write of the token file for ten seconds at most. All
     /// handles of this client are closed.
     ///
-    /// A write that a disk holds up for longer goes on in its thread, and [`Monitor::store_failure`] reports it. A runtime waits
-    /// for such a thread when it is dropped; [`Runtime::shutdown_timeout`](tokio::runtime::Runtime::shutdown_timeout) does not.
+    /// A write that a disk holds up for longer goes on in its thread, followed by a later one that waits, and
+    /// [`Monitor::store_failure`] reports it. A runtime waits for such a thread when it is dropped;
+    /// [`Runtime::shutdown_timeout`](tokio::runtime::Runtime::shutdown_timeout) does not.
     pub async fn shutdown(&self) {
         if self.send(Request::Shutdown).await.is_ok() {
             self.shared.closed().await;
@@ -85,7 +86,7 @@ impl Monitor {
         }
     }
 
-    /// Waits until the account is signed in and its thermostats are listed.
+    /// Waits until the account is signed in and its thermostats are listed. The token file may be written later.
     ///
     /// # Errors
     /// [`NotReady`] with the obstacle, as soon as waiting alone cannot help. [`NotReady::Offline`] is returned once,

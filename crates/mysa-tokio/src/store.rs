@@ -1,18 +1,22 @@
 use std::future::pending;
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mysa_cognito::StoredSession;
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinHandle;
 
 use crate::token_file::{Saved, TokenFile, TokenFileError};
 
 /// Token file of a driver. An operation waits for the disk and for other processes, so it has a blocking thread. There is one
-/// operation at a time; the others wait.
+/// thread at a time; further operations wait.
 pub(crate) struct Store {
     file: TokenFile,
-    running: Option<Running>,
-    /// Write that waits. A later one replaces it, because it would replace its result.
-    write: Option<Write>,
+    running: Option<JoinHandle<Ended>>,
+    /// Write that waits. A later one replaces it, because it would replace its result. The thread that runs carries it out,
+    /// even if the driver has ended.
+    waiting: Arc<Mutex<Option<Write>>>,
+    /// `true` until every write has ended.
+    is_writing: bool,
     /// `true` if a read waits. It comes after the write.
     load: bool,
 }
@@ -22,39 +26,37 @@ enum Write {
     Remove,
 }
 
-enum Running {
-    Save(JoinHandle<Result<Saved, TokenFileError>>),
-    Remove(JoinHandle<Result<(), TokenFileError>>),
-    Load(JoinHandle<Result<Option<StoredSession>, TokenFileError>>),
-}
-
-/// End of an operation.
-#[derive(Debug)]
-pub(crate) struct Finished {
-    pub(crate) outcome: Outcome,
-    /// `true` if an operation that waited repeats this one, so that only its outcome counts.
-    pub(crate) superseded: bool,
+/// Outcomes of the operations of a thread.
+#[derive(Debug, Default)]
+pub(crate) struct Ended {
+    /// Outcome of the read, which came first.
+    pub(crate) loaded: Option<Result<Option<StoredSession>, TokenFileError>>,
+    /// Outcome of the last write, unless another write waits.
+    pub(crate) written: Option<Written>,
 }
 
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub(crate) enum Written {
     Saved(Result<Saved, TokenFileError>),
     Removed(Result<(), TokenFileError>),
-    Loaded(Result<Option<StoredSession>, TokenFileError>),
 }
 
 impl Store {
-    pub(crate) const fn new(file: TokenFile) -> Self {
-        Self { file, running: None, write: None, load: false }
+    pub(crate) fn new(file: TokenFile) -> Self {
+        Self { file, running: None, waiting: Arc::default(), is_writing: false, load: false }
     }
 
     pub(crate) fn save(&mut self, stored: StoredSession) {
-        self.write = Some(Write::Save(Box::new(stored)));
-        self.start();
+        self.write(Write::Save(Box::new(stored)));
     }
 
     pub(crate) fn remove(&mut self) {
-        self.write = Some(Write::Remove);
+        self.write(Write::Remove);
+    }
+
+    fn write(&mut self, write: Write) {
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(write);
+        self.is_writing = true;
         self.start();
     }
 
@@ -63,14 +65,9 @@ impl Store {
         self.start();
     }
 
-    /// Returns `true` until every operation has ended.
-    pub(crate) const fn is_busy(&self) -> bool {
-        self.running.is_some()
-    }
-
     /// Returns `true` until every write has ended.
     pub(crate) const fn is_writing(&self) -> bool {
-        self.write.is_some() || matches!(self.running, Some(Running::Save(_) | Running::Remove(_)))
+        self.is_writing
     }
 
     /// Error: the operation that runs has not ended in time.
@@ -78,49 +75,60 @@ impl Store {
         TokenFileError::Unfinished { path: self.file.path().to_owned() }
     }
 
-    /// Waits for the end of the operation that runs, and starts the next one. Never ends without an operation. Cancel-safe.
-    pub(crate) async fn finished(&mut self) -> Finished {
-        let outcome = match &mut self.running {
-            Some(Running::Save(task)) => {
-                Outcome::Saved(task.await.unwrap_or_else(|error| failed(&self.file, error)))
-            }
-            Some(Running::Remove(task)) => {
-                Outcome::Removed(task.await.unwrap_or_else(|error| failed(&self.file, error)))
-            }
-            Some(Running::Load(task)) => {
-                Outcome::Loaded(task.await.unwrap_or_else(|error| failed(&self.file, error)))
-            }
-            None => pending().await,
-        };
+    /// Waits for the end of the thread that runs, and starts the next one. Never ends without an operation. Cancel-safe.
+    pub(crate) async fn ended(&mut self) -> Ended {
+        let Some(thread) = &mut self.running else { return pending().await };
+        let ended = thread.await;
         self.running = None;
-        let superseded = match outcome {
-            Outcome::Saved(_) | Outcome::Removed(_) => self.write.is_some(),
-            Outcome::Loaded(_) => self.load,
-        };
+        let mut ended = ended.unwrap_or_else(|error| {
+            // A panic has been printed on stderr. The runtime cancels a thread that it has not started.
+            let error =
+                TokenFileError::Io { path: self.file.path().to_owned(), error: io::Error::other(error) };
+            Ended { written: Some(Written::Saved(Err(error))), ..Ended::default() }
+        });
+        self.is_writing = is_some(&self.waiting);
+        if self.is_writing {
+            ended.written = None;
+        }
+        if self.load {
+            ended.loaded = None;
+        }
         self.start();
-        Finished { outcome, superseded }
+        ended
     }
 
-    /// Starts the next operation, unless one runs.
+    /// Starts the thread, unless it runs or nothing waits.
     fn start(&mut self) {
         if self.running.is_some() {
             return;
         }
-        let file = self.file.clone();
-        self.running = match self.write.take() {
-            Some(Write::Save(stored)) => {
-                Some(Running::Save(tokio::task::spawn_blocking(move || file.save(&stored))))
+        let writes = is_some(&self.waiting);
+        let loads = !writes && std::mem::take(&mut self.load);
+        if !writes && !loads {
+            return;
+        }
+        let (file, waiting) = (self.file.clone(), Arc::clone(&self.waiting));
+        self.running = Some(tokio::task::spawn_blocking(move || {
+            let loaded = loads.then(|| file.load());
+            let mut written = None;
+            while let Some(write) = take(&waiting) {
+                written = Some(match write {
+                    Write::Save(stored) => Written::Saved(file.save(&stored)),
+                    Write::Remove => Written::Removed(file.remove()),
+                });
             }
-            Some(Write::Remove) => Some(Running::Remove(tokio::task::spawn_blocking(move || file.remove()))),
-            None => std::mem::take(&mut self.load)
-                .then(|| Running::Load(tokio::task::spawn_blocking(move || file.load()))),
-        };
+            Ended { loaded, written }
+        }));
     }
 }
 
-/// Result of an operation that panicked. It has printed its panic on stderr.
-fn failed<T>(file: &TokenFile, error: JoinError) -> Result<T, TokenFileError> {
-    Err(TokenFileError::Io { path: file.path().to_owned(), error: io::Error::other(error) })
+fn is_some(waiting: &Mutex<Option<Write>>) -> bool {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+}
+
+/// Takes the write that waits. A function of its own, so that the lock is not held during the write.
+fn take(waiting: &Mutex<Option<Write>>) -> Option<Write> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 #[cfg(test)]
@@ -128,28 +136,28 @@ mod tests {
     use super::*;
     use crate::held_file::{HeldFile, session};
 
-    /// Ends of the operations, in order: their kind, the token that was read, and whether the outcome is superseded.
-    async fn ends(store: &mut Store) -> Vec<(&'static str, Option<String>, bool)> {
-        let mut ends = Vec::new();
-        while store.is_busy() {
-            let Finished { outcome, superseded } = store.finished().await;
-            let (kind, token) = match outcome {
-                Outcome::Saved(saved) => {
+    /// Outcomes of the operations, in order: their kind, and the token that was read.
+    async fn outcomes(store: &mut Store) -> Vec<(&'static str, Option<String>)> {
+        let mut outcomes = Vec::new();
+        while store.running.is_some() {
+            let Ended { loaded, written } = store.ended().await;
+            if let Some(loaded) = loaded {
+                let token = loaded.expect("a readable file").and_then(|stored| stored.refresh_token);
+                outcomes.push(("loaded", token.map(|token| token.expose().to_owned())));
+            }
+            match written {
+                Some(Written::Saved(saved)) => {
                     assert!(matches!(saved, Ok(Saved::Written)), "{saved:?}");
-                    ("saved", None)
+                    outcomes.push(("saved", None));
                 }
-                Outcome::Removed(removed) => {
+                Some(Written::Removed(removed)) => {
                     removed.expect("a removable file");
-                    ("removed", None)
+                    outcomes.push(("removed", None));
                 }
-                Outcome::Loaded(loaded) => {
-                    let token = loaded.expect("a readable file").and_then(|stored| stored.refresh_token);
-                    ("loaded", token.map(|token| token.expose().to_owned()))
-                }
-            };
-            ends.push((kind, token, superseded));
+                None => {}
+            }
         }
-        ends
+        outcomes
     }
 
     #[tokio::test]
@@ -160,14 +168,10 @@ mod tests {
             store.load();
             store.save(session(&format!("token {number}"), number));
         }
-        assert!(store.is_busy() && store.is_writing());
+        assert!(store.is_writing());
         held.release();
         let third = Some("token 3".to_owned());
-        let first = Some("first".to_owned());
-        assert_eq!(
-            ends(&mut store).await,
-            [("loaded", first, true), ("saved", None, false), ("loaded", third, false)]
-        );
+        assert_eq!(outcomes(&mut store).await, [("saved", None), ("loaded", third)]);
         assert!(!store.is_writing());
     }
 
@@ -181,7 +185,30 @@ mod tests {
         store.remove();
         assert_eq!(held.token().as_deref(), Some("first"));
         held.release();
-        assert_eq!(ends(&mut store).await, [("saved", None, true), ("removed", None, false)]);
+        assert_eq!(outcomes(&mut store).await, [("removed", None)]);
         assert_eq!(held.token(), None);
+    }
+
+    /// The driver has given up a disk that hangs, which then recovers.
+    #[test]
+    fn a_write_that_waits_is_carried_out_after_the_end_of_the_driver() {
+        for removes in [false, true] {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            let mut held = HeldFile::new();
+            runtime.block_on(async {
+                let mut store = Store::new(held.file.clone());
+                store.save(session("second", 1));
+                held.is_awaited().await;
+                if removes {
+                    store.remove();
+                } else {
+                    store.save(session("third", 2));
+                }
+            });
+            held.release();
+            // Waits for the thread.
+            drop(runtime);
+            assert_eq!(held.token().as_deref(), if removes { None } else { Some("third") });
+        }
     }
 }

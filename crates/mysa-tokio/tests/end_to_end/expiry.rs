@@ -1,5 +1,7 @@
 //! Expiry of tokens and credentials, and challenges that need a person.
 
+use std::time::Duration;
+
 use mysa_sim::{ChallengeSpec, CloudSpec, Incident};
 use mysa_tokio::{
     ChallengeKind, Client, ConnectError, Level, NotReady, RefreshFlow, Settings, TokenFile, rest,
@@ -75,6 +77,13 @@ async fn two_clients_of_one_token_file_share_tokens_that_rotate() {
     let file = TokenFile::new(&folder, CloudSpec::DEMO_EMAIL);
     let first = cloud.signing_in().settings(settings.clone()).token_file(file.clone());
     let first = first.connect().await.expect("a client");
+    // A client may be ready before its file is written.
+    let stored = async {
+        while file.load().expect("a readable file").is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(300), stored).await.expect("a stored session");
     let second = cloud.builder().settings(settings).token_file(file);
     let second = second.connect().await.expect("a client without a password");
     becomes_live(&first).await;
