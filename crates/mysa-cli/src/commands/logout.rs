@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mysa_tokio::Revocation;
+use mysa_tokio::{Revocation, TokenFile, TokenFileError};
 use tokio::time::timeout;
 
 use crate::args::Logout;
@@ -15,6 +15,8 @@ use crate::support::exit::{Exit, Failure, Result};
 
 /// Time limit for revoking the session, longer than that of the client with a disk that does not respond.
 const REVOKE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time limit for removing the file.
+const REMOVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(
     terminal: &Terminal,
@@ -26,7 +28,7 @@ pub(crate) async fn run(
     let file = context.token_file(&account);
     let mut revoked = Revocation::NothingToRevoke;
     if args.local {
-        file.remove().map_err(|error| Failure::from((Exit::Failed, error)))?;
+        remove(file).await.map_err(|error| Failure::from((Exit::Failed, error)))?;
         terminal.say("the session was removed from this computer; it was not revoked");
     } else {
         let mut settings = context.settings();
@@ -46,7 +48,7 @@ pub(crate) async fn run(
                  or `mysa logout --local` to remove it from this computer alone",
             ));
         }
-        if let Err(error) = file.remove() {
+        if let Err(error) = remove(file).await {
             report(terminal, redaction.email(&account), outcome(args.local, revoked), "stored")?;
             let done = match revoked {
                 Revocation::Revoked => "the session was revoked",
@@ -73,6 +75,17 @@ pub(crate) async fn run(
         ));
     }
     Ok(())
+}
+
+/// Removes the file. The client has removed it already, except one that holds another sign-in.
+async fn remove(file: TokenFile) -> std::result::Result<(), TokenFileError> {
+    let path = file.path().to_owned();
+    let removal = tokio::task::spawn_blocking(move || file.remove());
+    match timeout(REMOVE_TIMEOUT, removal).await {
+        Ok(removed) => removed
+            .unwrap_or_else(|error| Err(TokenFileError::Io { path, error: std::io::Error::other(error) })),
+        Err(_) => Err(TokenFileError::Unfinished { path }),
+    }
 }
 
 /// Returns the name of an outcome, for programs.

@@ -18,8 +18,6 @@ use crate::support::permission;
 
 /// Time for live reports without `--wait`.
 const DEFAULT_WAIT: Duration = Duration::from_secs(8);
-/// Time to close the connection with `--wait`.
-const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(
     terminal: &Terminal,
@@ -51,11 +49,7 @@ pub(crate) async fn run(
         .filter(|view| !Link::of(view).is_current())
         .map(|view| format!("{} is {}", view::label(&view), Link::of(&view).name()))
         .collect();
-    match limit {
-        // The time is up: a peer that does not answer the close must not prolong it.
-        Some(_) => cloud.close_within(terminal, CLOSE_TIMEOUT).await,
-        None => cloud.close(terminal).await,
-    }
+    cloud.close(terminal).await;
     // The exit code considers only thermostats that were named.
     if args.devices.is_empty() || silent.is_empty() {
         return Ok(());

@@ -222,7 +222,7 @@ impl Context {
                 ready = cloud.client.ready() => ready,
                 () = sleep_until(deadline.unwrap_or_else(tokio::time::Instant::now)), if deadline.is_some() => {
                     terminal.progress("");
-                    cloud.close_within(terminal, Duration::from_millis(500)).await;
+                    cloud.close(terminal).await;
                     return Ok(None);
                 }
             };
@@ -584,18 +584,14 @@ impl Cloud {
         }
     }
 
-    /// Closes the client in order: DISCONNECT, then the connection.
+    /// Closes the client in order: DISCONNECT, then the connection. A peer that does not answer delays it by a second, and a
+    /// disk that does not respond by ten: without the session that it stores, the next command may have to sign in.
     pub(crate) async fn close(self, terminal: &Terminal) {
-        self.close_within(terminal, Duration::MAX).await;
-    }
-
-    /// Like [`Self::close`], with a time limit of the caller.
-    pub(crate) async fn close_within(self, terminal: &Terminal, limit: Duration) {
-        let _ = timeout(limit, self.client.shutdown()).await;
+        self.client.shutdown().await;
         // A write may have ended only now.
         let failure = self.client.store_failure();
         if let Some(trace) = self.trace {
-            let _ = timeout(Duration::from_secs(1).min(limit), trace).await;
+            let _ = timeout(Duration::from_secs(1), trace).await;
         }
         if let Some(failure) = failure {
             terminal.say(format!("cannot store the session: {}", Failure::from((Exit::Failed, &*failure))));

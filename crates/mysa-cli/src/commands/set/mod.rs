@@ -72,11 +72,7 @@ pub(crate) async fn run(
         spacing,
     )
     .await;
-    match limit {
-        // The time is up: a peer that does not answer the close must not prolong it.
-        Some(_) => cloud.close_within(terminal, VERDICT_GRACE).await,
-        None => cloud.close(terminal).await,
-    }
+    cloud.close(terminal).await;
     result
 }
 
