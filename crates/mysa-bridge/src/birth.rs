@@ -26,11 +26,13 @@ impl Birth {
         true
     }
 
-    /// Sends all retained messages again, if that is due.
-    pub(crate) fn step(&mut self, cx: &mut Context) {
-        if self.answer_at.take_if(|at| *at <= cx.mono()).is_some() {
+    /// Sends all retained messages again, if that is due. Returns `true` then.
+    pub(crate) fn step(&mut self, cx: &mut Context) -> bool {
+        let is_due = self.answer_at.take_if(|at| *at <= cx.mono()).is_some();
+        if is_due {
             cx.client.send_all_again();
         }
+        is_due
     }
 
     /// Time of the next call of [`Birth::step`].

@@ -235,7 +235,9 @@ impl Bridge {
             return;
         }
         self.requests.step(&mut self.cx, &self.devices);
-        self.birth.step(&mut self.cx);
+        if self.birth.step(&mut self.cx) {
+            self.orphans.remove_again(&mut self.cx, &self.devices);
+        }
         self.cx.defence.step(&mut self.cx.client, self.cx.now.mono);
         if self.other_bridge.step(&mut self.cx) {
             self.publish_state();

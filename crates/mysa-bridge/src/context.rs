@@ -58,10 +58,15 @@ impl Context {
 
     /// Removes the messages of a thermostat from the broker.
     pub(crate) fn clear(&mut self, id: DeviceId) {
+        self.clear_again(id);
+        self.event(Event::Removed { device: id });
+    }
+
+    /// Removes the messages of a thermostat that is known to be removed.
+    pub(crate) fn clear_again(&mut self, id: DeviceId) {
         for (rank, topic) in Topics::new(&self.settings).retained(id) {
             self.client.retain(rank, topic, Vec::new(), QoS::AtLeastOnce);
         }
-        self.event(Event::Removed { device: id });
     }
 
     /// `true` if the broker has acknowledged the removal of the messages of a thermostat, or has had none of this run.

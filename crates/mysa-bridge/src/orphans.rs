@@ -72,6 +72,14 @@ impl Orphans {
         }
     }
 
+    /// Removes the thermostats again that this run has removed. Home Assistant may have been away when their messages were
+    /// removed, and the broker does not keep a removal for it: it would show them for ever.
+    pub(crate) fn remove_again(&self, cx: &mut Context, devices: &Devices) {
+        for &id in self.removed.iter().filter(|id| !devices.contains(**id)) {
+            cx.clear_again(id);
+        }
+    }
+
     /// Publishes that the thermostats that no account has are offline, and removes those that no account has had for
     /// [`Settings::forget_after`](crate::Settings::forget_after).
     pub(crate) fn step(

@@ -935,6 +935,35 @@ fn the_birth_of_home_assistant_publishes_everything_again_after_a_pause() {
     assert_eq!(harness.peer.events.iter().filter(|event| **event == Event::HomeAssistantStarted).count(), 1);
 }
 
+/// Home Assistant was away when a thermostat left, so it still shows it.
+#[test]
+fn the_birth_of_home_assistant_removes_a_thermostat_again_that_has_left() {
+    let other = Known::new("b0b1c2d3e4f6", "Bedroom", "BB-V2-0");
+    let mut harness = home(settings(), &[living_room(), other.clone()]);
+    list(&mut harness, std::slice::from_ref(&other));
+    harness.secs(60);
+    let removals = |harness: &Harness<Node>| {
+        let sent = |topic: &str| {
+            let log = harness.broker.log.iter();
+            log.filter(|sent| sent.topic == topic && sent.payload.is_empty()).count()
+        };
+        let told = harness.peer.events.iter().filter(|event| matches!(event, Event::Removed { .. })).count();
+        [sent(CONFIG), sent(AVAILABILITY), told]
+    };
+    assert_eq!(removals(&harness), [1, 1, 1]);
+    harness.broker.publish(BIRTH, b"online", false);
+    harness.secs(60);
+    assert_eq!(removals(&harness), [2, 2, 1]);
+    assert!(!harness.broker.retained.keys().any(|topic| topic.contains(LIVING)));
+
+    list(&mut harness, &[living_room(), other]);
+    harness.show(&living_room());
+    harness.broker.publish(BIRTH, b"online", false);
+    harness.secs(60);
+    assert_eq!(removals(&harness), [2, 2, 1], "it has come back");
+    assert_eq!(harness.broker.retained(AVAILABILITY), Some("online"));
+}
+
 #[test]
 fn a_retained_birth_message_is_no_start() {
     let mut harness = starting(settings());

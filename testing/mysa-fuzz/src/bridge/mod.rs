@@ -436,7 +436,10 @@ impl Harness {
                         self.orphans.remove(device, self.mono);
                     }
                 }
-                Output::Event(Event::HomeAssistantStarted) => self.expect_all_again(),
+                Output::Event(Event::HomeAssistantStarted) => {
+                    self.orphans.note_birth();
+                    self.expect_all_again();
+                }
                 Output::Event(Event::Decided { request, .. }) => {
                     assert!(!self.decided.contains(&request), "{request} was decided twice");
                     self.decided.push(request);

@@ -22,6 +22,8 @@ pub(super) struct Orphans {
     sent: BTreeSet<String>,
     /// Topics on which the broker has an empty message, and has named nothing else since.
     empty: BTreeSet<String>,
+    /// `true` once Home Assistant has started: after a pause, what was removed is removed again.
+    has_birth: bool,
 }
 
 impl Orphans {
@@ -62,12 +64,17 @@ impl Orphans {
         }
     }
 
+    /// Home Assistant has started.
+    pub(super) const fn note_birth(&mut self) {
+        self.has_birth = true;
+    }
+
     /// The bridge empties a topic. That of a state may be emptied again, since the result of a command repeats it.
     pub(super) fn publish_empty(&mut self, topic: &str) {
         if !topic.ends_with("/availability") {
             return;
         }
-        assert!(!self.empty.contains(topic), "{topic} was emptied twice");
+        assert!(self.has_birth || !self.empty.contains(topic), "{topic} was emptied twice");
         self.sent.insert(topic.to_owned());
     }
 
